@@ -1,0 +1,1 @@
+//! graph: who waits for whom. Touches nothing.

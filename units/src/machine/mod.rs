@@ -1,0 +1,271 @@
+//! machine: the life cycle of a unit, the same for a service in a container and a container on a host.
+//!
+//! Never reads a clock, never starts anything: `step` takes a state, an event and the time and returns intents.
+//! The level below carries them out: for a service, `Run` executes command lines; for a container, `Run(Start)`
+//! applies its start plan and `Release` undoes it.
+use crate::schema::{ExecPhase, Restart, StatusSet};
+use crate::values::{Signal, Span, Tick};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How a process (or a whole container) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    /// exit(2) with this code.
+    Code(u8),
+    /// Ended by this signal.
+    Signal(Signal),
+    /// By this signal, with a core dump.
+    Dumped(Signal),
+    /// It ended, but nobody saw how. Never counts as success.
+    Unknown,
+}
+
+/// Why a run ended: the class that restart policy looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// The main process ended by itself.
+    Exited(Exit),
+    /// The kernel killed it for memory.
+    OomKill(Exit),
+    /// No keep-alive in time.
+    Watchdog,
+    /// Not ready in time.
+    StartTimeout,
+    /// Did not stop in time.
+    StopTimeout,
+    /// A command of this phase failed.
+    Command(ExecPhase, Exit),
+    /// It could not be set up or executed; the level below keeps the sentence.
+    Setup(ExecPhase),
+    /// A notify service ended, or all of its processes did, before it was ready.
+    NeverReady,
+    /// `PIDFile=` named nothing usable.
+    Protocol,
+    /// Ran longer than `RuntimeMaxSec=`.
+    RuntimeMax,
+    /// Containers: the guest asked for a reboot.
+    GuestReboot,
+    /// Containers: the guest halted or powered off.
+    GuestHalt,
+    /// Started too often.
+    StartLimit,
+    /// An `AssertX=` was not met.
+    Assert,
+    /// A unit it requires did not come up.
+    Dependency,
+}
+
+/// When the unit counts as up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadyRule {
+    /// Once it is forked (simple, idle).
+    Forked,
+    /// Once exec succeeded (exec, dbus).
+    Executed,
+    /// Once the started process has exited with success and a main process is known (forking).
+    Daemonized,
+    /// Once all its commands have ended (oneshot).
+    Finished,
+    /// When it says so (notify; every container).
+    Told,
+}
+
+/// What the machine has to know of a unit; made once from its schema.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct Policy {
+    pub ready: ReadyRule,
+    pub restart: Restart,
+    pub restart_sec: Duration,
+    pub restart_steps: u32,
+    pub restart_max_delay: Span,
+    pub success_status: StatusSet,
+    pub restart_prevent: StatusSet,
+    pub restart_force: StatusSet,
+    pub remain_after_exit: bool,
+    pub timeout_start: Span,
+    pub timeout_stop: Span,
+    pub timeout_abort: Span,
+    pub runtime_max: Span,
+    pub watchdog: Option<Duration>,
+    /// At most `limit_burst` starts in this time; `Infinite` or a zero: no limit.
+    pub limit_interval: Span,
+    pub limit_burst: u32,
+    pub send_sigkill: bool,
+    /// Which phases have command lines at all.
+    pub has_condition: bool,
+    pub has_start_pre: bool,
+    pub has_start: bool,
+    pub has_start_post: bool,
+    pub has_reload: bool,
+    pub has_stop: bool,
+    pub has_stop_post: bool,
+}
+
+/// What its owner wants, apart from what is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Wanted {
+    Up,
+    Down,
+}
+
+/// What is. Each state carries its own data; nothing else does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Nothing runs. The cause of the last end, if there was a run.
+    Down(Option<Cause>),
+    /// On its way up, in this phase. `main` is whether a main process is alive.
+    Starting {
+        /// Condition, StartPre, Start or StartPost.
+        phase: ExecPhase,
+        /// When this start began.
+        since: Tick,
+        /// Whether the main process is alive.
+        main: bool,
+    },
+    /// Ready.
+    Up {
+        /// Since when.
+        since: Tick,
+    },
+    /// Ready, and nothing has to run for it (RemainAfterExit).
+    Exited {
+        /// Since when.
+        since: Tick,
+    },
+    /// Ready, and its reload commands run (or it said RELOADING=1).
+    Reloading {
+        /// Ready since when.
+        since: Tick,
+    },
+    /// On its way down, in this step.
+    Stopping {
+        /// Which step of the ladder.
+        step: StopStep,
+        /// Why it goes down; none: asked to.
+        cause: Option<Cause>,
+        /// Whether the main process is alive.
+        main: bool,
+    },
+    /// Waits out its back-off, then starts again.
+    Waiting {
+        /// When.
+        until: Tick,
+        /// Why it ended.
+        cause: Cause,
+    },
+    /// It ended badly and stays down.
+    Failed(Cause),
+}
+
+/// The ladder down. Each step has a deadline; the last one is the kernel's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopStep {
+    /// ExecStop= runs.
+    Command,
+    /// KillSignal was sent.
+    Term,
+    /// WatchdogSignal was sent.
+    Abort,
+    /// SIGKILL was sent to all of it.
+    Kill,
+    /// ExecStopPost= runs.
+    Post,
+    /// What ExecStopPost= left got KillSignal.
+    FinalTerm,
+    /// What that left got SIGKILL.
+    FinalKill,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Its owner wants it up.
+    Start,
+    /// Its owner wants it down.
+    Stop,
+    /// Down and up again.
+    Restart,
+    /// Reload its configuration.
+    Reload,
+    /// Forget failure and start counters.
+    ResetFailed,
+    /// A condition of the unit file was not met: skip, it is not a failure.
+    Skip,
+    /// An assert was not met, or what it requires failed.
+    Refuse(Cause),
+    /// The process of this phase exists (forked).
+    Forked(ExecPhase),
+    /// Its exec succeeded.
+    Executed(ExecPhase),
+    /// It could not be forked, set up or executed.
+    SetupFailed(ExecPhase),
+    /// All command lines of this phase have ended; the last one so (`-` already counted as 0).
+    Done(ExecPhase, Exit),
+    /// The main process ended; `oom` where the kernel killed in its cgroup meanwhile.
+    MainExited(Exit, bool),
+    /// READY=1, or the container's readiness rule is met.
+    Ready,
+    /// RELOADING=1.
+    Reloading,
+    /// STOPPING=1.
+    StoppingSelf,
+    /// Forking: a main process was found (PIDFile or guess).
+    MainFound,
+    /// Forking: none was found although the parent has exited.
+    MainMissing,
+    /// WATCHDOG=1.
+    Alive,
+    /// WATCHDOG=trigger.
+    Unwell,
+    /// EXTEND_TIMEOUT_USEC=.
+    Extend(Duration),
+    /// No process is left in its cgroup.
+    Empty,
+    /// Containers: the guest asked for a reboot or a halt before its PID 1 ended.
+    Guest(Cause),
+    /// The armed timer fired.
+    Timer,
+}
+
+/// What to do, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Run the command lines of this phase one after the other and report `Forked`, `Executed`, `Done`…
+    Run(ExecPhase),
+    /// Send KillSignal (or, for a restart, RestartKillSignal) as KillMode= says.
+    Term,
+    /// Send WatchdogSignal to the main process.
+    Abort,
+    /// SIGKILL everything in the cgroup (thawed first).
+    Kill,
+    /// End a control command that still runs (a timed-out ExecStartPre).
+    KillControl,
+    /// Arm the one timer for this tick; replaces what was armed.
+    Arm(Tick),
+    /// Disarm it.
+    Disarm,
+    /// It is up: dependents may start.
+    Announce(Outcome),
+    /// Nothing of it runs any more: remove what it had (runtime directories, cgroup). `true` if a restart follows.
+    Release(bool),
+    /// Its start limit is hit: carry out StartLimitAction=.
+    LimitAction,
+}
+
+/// What dependents and waiting commands are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Ready.
+    Up,
+    /// A reload has ended so.
+    Reloaded(bool),
+    /// Skipped: a condition was not met.
+    Skipped,
+    /// Down, as wanted or by a clean end.
+    Down,
+    /// Failed; a restart may follow.
+    Failed(Cause),
+}

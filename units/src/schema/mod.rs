@@ -1,0 +1,55 @@
+//! schema: what each section means, typed. Touches nothing.
+pub mod container;
+pub mod resources;
+pub mod service;
+pub mod unit;
+
+pub use container::{Container, InitProgram, ReadyWhen, Rootfs, UserNs};
+pub use resources::Resources;
+pub use service::{
+    Command, ExecPhase, KillMode, NotifyAccess, Output, Restart, Service, ServiceType, StatusSet,
+};
+pub use unit::{Check, CheckKind, Install, UnitSection};
+
+use crate::name::UnitName;
+
+/// A unit, typed, with every default filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unit {
+    /// Its full name, `nginx.service` or `web.container`.
+    pub name: UnitName,
+    /// The file it came from, for messages.
+    pub path: String,
+    /// `[Unit]`.
+    pub unit: UnitSection,
+    /// The section of its own kind.
+    pub body: Body,
+    /// `[Install]`.
+    pub install: Install,
+    /// Directives the file gives and this program knows, but does not apply: `ProtectSystem=full`.
+    pub not_applied: Vec<NotApplied>,
+}
+
+/// A directive that is understood but has no effect here; said aloud, never dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotApplied {
+    /// The key as written.
+    pub key: String,
+    /// Its value as written.
+    pub value: String,
+    /// Where it stands.
+    pub line: u32,
+}
+
+/// What kind of unit it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Body {
+    /// `.service`
+    Service(Box<Service>),
+    /// `.target`
+    Target,
+    /// `.container`
+    Container(Box<Container>),
+    /// A kind that is read for its dependencies only (`.socket`, `.timer`, `.path`, `.mount` …).
+    Passive,
+}
