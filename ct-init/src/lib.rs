@@ -1,1 +1,2 @@
-//! placeholder
+//! ct-init: PID 1.
+pub mod proto;

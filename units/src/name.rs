@@ -26,7 +26,17 @@ pub enum NameError {
 
 /// The suffixes this program reads.
 pub const SUFFIXES: [&str; 12] = [
-    "service", "target", "container", "socket", "timer", "path", "mount", "automount", "swap", "device", "slice",
+    "service",
+    "target",
+    "container",
+    "socket",
+    "timer",
+    "path",
+    "mount",
+    "automount",
+    "swap",
+    "device",
+    "slice",
     "scope",
 ];
 

@@ -4,8 +4,6 @@ pub mod document;
 pub mod lexer;
 pub mod specifier;
 
-
-
 use std::fmt;
 
 /// How bad it is.
