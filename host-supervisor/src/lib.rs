@@ -1,5 +1,6 @@
 //! host-supervisor: container units to running containers. See ARCHITECTURE.md for the way the data takes.
 pub mod apply;
+pub mod control;
 pub mod daemon;
 pub mod facts;
 pub mod ledger;

@@ -1,0 +1,198 @@
+//! output: keeps what services say, in rotated files or in memory. Never blocks, never fails: it counts what it drops.
+//!
+//! Files are `/var/log/ct/UNIT.log` and `UNIT.log.1`, at most 1 MiB each; a line in them is
+//! `2026-11-23T18:40:03.123456Z text`. Where the directory can't be written, the last lines stay in memory.
+pub mod history;
+pub mod lines;
+pub mod pipe;
+pub mod rotate;
+
+use crate::proto::Line;
+use rotate::Rotating;
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where the files are, below the root.
+pub const DIRECTORY: &str = "/var/log/ct";
+/// So many bytes of lines stay in memory where there is no directory for them.
+const RING_BYTES: usize = 256 * 1024;
+/// After a failure the directory is tried again this many microseconds later.
+const TRY_AGAIN: u64 = 5_000_000;
+
+/// All output of a container.
+#[derive(Debug)]
+pub struct Store {
+    directory: PathBuf,
+    files: HashMap<String, Rotating>,
+    ring: VecDeque<Line>,
+    ring_bytes: usize,
+    /// Lines that could not be kept, with the reason of the last.
+    dropped: Option<(u64, String)>,
+    retry_at: u64,
+    /// Someone follows: copies of new lines go to `fresh`.
+    pub followed: bool,
+    fresh: Vec<Line>,
+}
+
+impl Store {
+    /// Keeps files in `directory`, which need not exist yet.
+    pub fn new(directory: &Path) -> Store {
+        Store {
+            directory: directory.to_owned(),
+            files: HashMap::new(),
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            dropped: None,
+            retry_at: 0,
+            followed: false,
+            fresh: Vec::new(),
+        }
+    }
+
+    /// Keeps lines of one unit, all of the moment `at` (microseconds since 1970).
+    pub fn keep<'a>(&mut self, unit: &str, at: u64, lines: impl Iterator<Item = &'a [u8]>) {
+        let stamp = crate::clock::stamp(at);
+        let mut text = String::new();
+        let mut count = 0;
+        for line in lines {
+            let line = String::from_utf8_lossy(line);
+            let line = line.replace('\n', " ");
+            text.push_str(&stamp);
+            text.push(' ');
+            text.push_str(&line);
+            text.push('\n');
+            count += 1;
+            if self.followed {
+                self.fresh.push(Line { at, unit: unit.to_owned(), text: line });
+            }
+        }
+        if count > 0 {
+            self.write(unit, at, &text, count);
+        }
+    }
+
+    fn write(&mut self, unit: &str, at: u64, text: &str, count: u64) {
+        if at >= self.retry_at {
+            match self.append(unit, at, text) {
+                Ok(()) => {
+                    self.dropped = None;
+                    return;
+                }
+                Err(e) => {
+                    self.retry_at = at.saturating_add(TRY_AGAIN);
+                    self.files.remove(unit);
+                    let before = self.dropped.take().map_or(0, |(n, _)| n);
+                    self.dropped = Some((before, e.to_string()));
+                }
+            }
+        }
+        if let Some((n, _)) = &mut self.dropped {
+            *n += count;
+        }
+        self.remember(unit, at, text);
+    }
+
+    fn append(&mut self, unit: &str, at: u64, text: &str) -> io::Result<()> {
+        if !self.files.contains_key(unit) {
+            std::fs::create_dir_all(&self.directory)?;
+            let file = Rotating::open(&self.directory.join(format!("{unit}.log")))?;
+            self.files.insert(unit.to_owned(), file);
+        }
+        let Some(file) = self.files.get_mut(unit) else { return Ok(()) };
+        if let Some((n, why)) = self.dropped.as_ref().filter(|(n, _)| *n > 0) {
+            let stamp = crate::clock::stamp(at);
+            file.append(format!("{stamp} [{n} lines of this container were not kept: {why}]\n").as_bytes())?;
+        }
+        file.append(text.as_bytes())
+    }
+
+    fn remember(&mut self, unit: &str, at: u64, text: &str) {
+        for line in text.lines() {
+            let text = line.split_once(' ').map_or(line, |(_, t)| t).to_owned();
+            self.ring_bytes += text.len() + unit.len();
+            self.ring.push_back(Line { at, unit: unit.to_owned(), text });
+        }
+        while self.ring_bytes > RING_BYTES {
+            let Some(old) = self.ring.pop_front() else { break };
+            self.ring_bytes -= old.text.len() + old.unit.len();
+        }
+    }
+
+    /// Closes a unit's file; it opens again with its next line.
+    pub fn close(&mut self, unit: &str) {
+        self.files.remove(unit);
+    }
+
+    /// The lines since the last call, if `followed`.
+    pub fn fresh(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.fresh)
+    }
+
+    /// Lines that only memory holds.
+    pub fn ring(&self) -> impl Iterator<Item = &Line> {
+        self.ring.iter()
+    }
+
+    /// Where the files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keep(store: &mut Store, unit: &str, at: u64, text: &str) {
+        store.keep(unit, at, text.lines().map(str::as_bytes));
+    }
+
+    #[test]
+    fn a_line_is_a_stamp_and_its_text() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::new(&dir.path().join("log"));
+        keep(&mut store, "a.service", 1_000_000, "one\ntwo");
+        let text = std::fs::read_to_string(dir.path().join("log/a.service.log")).unwrap();
+        assert_eq!(text, "1970-01-01T00:00:01.000000Z one\n1970-01-01T00:00:01.000000Z two\n");
+        assert_eq!(store.ring().count(), 0);
+    }
+
+    #[test]
+    fn without_a_directory_memory_keeps_the_last_lines_and_a_marker_tells_the_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        std::fs::write(&log, "in the way").unwrap();
+        let mut store = Store::new(&log);
+        keep(&mut store, "a.service", 1, "lost\nalso lost");
+        assert_eq!(store.ring().map(|l| l.text.as_str()).collect::<Vec<_>>(), ["lost", "also lost"]);
+        std::fs::remove_file(&log).unwrap();
+        keep(&mut store, "a.service", 2, "too soon");
+        assert!(!log.exists());
+        keep(&mut store, "a.service", TRY_AGAIN + 1, "back");
+        let text = std::fs::read_to_string(log.join("a.service.log")).unwrap();
+        assert!(text.contains("[3 lines of this container were not kept"), "{text}");
+        assert!(text.ends_with(" back\n"), "{text}");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut store = Store::new(Path::new("/dev/null/none"));
+        for at in 0..200 {
+            keep(&mut store, "a.service", at, &"x".repeat(lines::MAX_LINE));
+        }
+        assert!(store.ring_bytes <= RING_BYTES);
+        assert_eq!(store.ring().last().map(|l| l.at), Some(199));
+    }
+
+    #[test]
+    fn followers_get_copies() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::new(dir.path());
+        keep(&mut store, "a.service", 1, "before");
+        store.followed = true;
+        keep(&mut store, "b.service", 2, "after");
+        assert_eq!(store.fresh().iter().map(|l| l.text.as_str()).collect::<Vec<_>>(), ["after"]);
+        assert!(store.fresh().is_empty());
+    }
+}
