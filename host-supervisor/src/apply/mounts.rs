@@ -7,6 +7,8 @@ use ct_sys::{Errno, flags};
 use nix::fcntl::{AT_FDCWD, OFlag, open, openat};
 use nix::sys::stat::Mode;
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
+use rustix::thread::{CapabilitiesSecureBits, set_capabilities_secure_bits};
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -78,7 +80,10 @@ fn mapped_tree(
 }
 
 /// An overlay whose layers have their ids mapped; overlay itself can't be.
-pub(super) fn overlay(layers: &Layers, userns: Option<BorrowedFd<'_>>) -> Result<OwnedFd, Cause> {
+///
+/// `owner` is the host id of the container's root. Overlay makes files in its work directory as whoever mounted it, and
+/// the host's own root has no id there.
+pub(super) fn overlay(layers: &Layers, userns: Option<BorrowedFd<'_>>, owner: u32) -> Result<OwnedFd, Cause> {
     if !layers.lower.is_dir() {
         return Err(Cause::Said(format!("{} is not a directory", layers.lower.display())));
     }
@@ -95,10 +100,33 @@ pub(super) fn overlay(layers: &Layers, userns: Option<BorrowedFd<'_>>) -> Result
         (c"upperdir", Value::Fd(upper.as_fd())),
         (c"workdir", Value::Fd(work.as_fd())),
     ];
+    let _as = FsOwner::acquire(owner)?;
     match new_fs(c"overlay", &options, 0) {
         // Before Linux 6.13 overlay takes paths only.
         Err(e) if e.errno == Errno::EINVAL => by_path(&lower, &changes, &layers.changes),
         other => Ok(other?),
+    }
+}
+
+/// File system ids of another, with all capabilities kept, until it goes out of scope.
+struct FsOwner;
+
+impl FsOwner {
+    fn acquire(owner: u32) -> Result<FsOwner, Cause> {
+        // Without this bit, giving up file system id 0 would give up CAP_DAC_OVERRIDE and its kin too.
+        set_capabilities_secure_bits(CapabilitiesSecureBits::NO_SETUID_FIXUP)
+            .map_err(std::io::Error::from)?;
+        setfsuid(Uid::from_raw(owner));
+        setfsgid(Gid::from_raw(owner));
+        Ok(FsOwner)
+    }
+}
+
+impl Drop for FsOwner {
+    fn drop(&mut self) {
+        setfsuid(Uid::from_raw(0));
+        setfsgid(Gid::from_raw(0));
+        let _ = set_capabilities_secure_bits(CapabilitiesSecureBits::empty());
     }
 }
 

@@ -21,6 +21,8 @@ pub struct RealHost {
     /// Where PID 1's own words go, by plan.
     log: PathBuf,
     prepared: Prepared,
+    /// Host id of the container's root; 0 without a user namespace.
+    owner: u32,
     launch: Option<Launch>,
 }
 
@@ -41,7 +43,14 @@ impl RealHost {
             .map_err(|_| Cause::Said(format!("{} holds a NUL byte", init.display())))?;
         let tree = clone_tree(AT_FDCWD, &path, false)?;
         set_attr(tree.as_fd(), attr::RDONLY | attr::NODEV, None, false)?;
-        Ok(RealHost { cgroups, init: tree, log: PathBuf::new(), prepared: Prepared::default(), launch: None })
+        Ok(RealHost {
+            cgroups,
+            init: tree,
+            log: PathBuf::new(),
+            prepared: Prepared::default(),
+            owner: 0,
+            launch: None,
+        })
     }
 
     /// Where the next container's PID 1 writes what it says before its own log is up.
@@ -52,6 +61,7 @@ impl RealHost {
     /// After a start plan: what it has started. Everything prepared and not used is dropped.
     pub fn take(&mut self) -> Option<Started> {
         self.prepared = Prepared::default();
+        self.owner = 0;
         self.launch.take().map(|launch| Started { launch })
     }
 
@@ -89,6 +99,7 @@ impl Host for RealHost {
             Step::Delegate { group, owner } => cgroup::delegate(&self.at(group)?, *owner)?,
             Step::MapIds(range) => {
                 self.prepared.userns = Some(mounts::user_namespace(*range)?);
+                self.owner = range.base;
                 return Ok(Undo::DropIds);
             }
             Step::MountDirectory { source, mapped } => {
@@ -97,7 +108,7 @@ impl Host for RealHost {
                 return Ok(Undo::DropRoot);
             }
             Step::MountOverlay { layers, mapped } => {
-                let root = mounts::overlay(layers, self.userns(*mapped))?;
+                let root = mounts::overlay(layers, self.userns(*mapped), self.owner)?;
                 self.prepared.roots.push(root);
                 return Ok(Undo::DropRoot);
             }
@@ -140,7 +151,10 @@ impl Host for RealHost {
             Undo::Rewrite(g, file, value) => {
                 drop(self.at(&g).and_then(|p| cgroup::put(&p.join(file), &value)))
             }
-            Undo::DropIds => self.prepared.userns = None,
+            Undo::DropIds => {
+                self.prepared.userns = None;
+                self.owner = 0;
+            }
             Undo::DropRoot => drop(self.prepared.roots.pop()),
             Undo::DropBind => drop(self.prepared.binds.pop()),
             Undo::Unlisten(path) => {
