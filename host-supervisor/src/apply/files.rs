@@ -44,7 +44,7 @@ pub(super) fn listen_at(path: &Path) -> Result<OwnedFd, Cause> {
 ///
 /// # Errors
 /// ECONNREFUSED when nobody listens any more, EAGAIN when the backlog is full.
-pub(super) fn connect_to(path: &Path) -> Result<OwnedFd, Cause> {
+pub fn connect_to(path: &Path) -> Result<OwnedFd, Cause> {
     let dir = fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;

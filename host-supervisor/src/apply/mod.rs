@@ -6,6 +6,7 @@ mod real;
 mod spawn;
 
 pub use real::{RealHost, Started};
+pub use files::connect_to as connect;
 pub use spawn::Launch;
 
 use crate::plan::{Group, Plan, Step};
