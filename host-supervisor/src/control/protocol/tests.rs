@@ -59,8 +59,10 @@ impl Idl {
     /// Panics where a value is not of a type.
     fn hold(&self, at: &str, kind: &str, value: &Value) {
         if let Some(inner) = kind.strip_prefix('?') {
-            if !value.is_null() { self.hold(at, inner, value); }
- return;
+            if !value.is_null() {
+                self.hold(at, inner, value);
+            }
+            return;
         }
         if let Some(inner) = kind.strip_prefix("[]") {
             let items = value.as_array().unwrap_or_else(|| panic!("{at}: {value} is no array"));
