@@ -8,6 +8,7 @@ pub mod client;
 pub mod codec;
 pub mod pass;
 pub mod protocol;
+pub mod render;
 pub mod server;
 pub mod session;
 pub mod target;
