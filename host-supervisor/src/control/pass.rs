@@ -39,9 +39,9 @@ pub fn receive(socket: impl AsFd, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> 
     };
     let mut came = Vec::new();
     for message in control.drain() {
-        match message {
-            RecvAncillaryMessage::ScmRights(rights) => came.extend(rights),
-            _ => {} // Credentials and what a later kernel may add: not asked for.
+        // Credentials and what a later kernel may add were not asked for.
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            came.extend(rights);
         }
     }
     if got.flags.contains(ReturnFlags::CTRUNC) || came.len() > MAX_FDS {

@@ -472,3 +472,8 @@ impl From<Fault> for Reply {
         Reply::Failed(fault)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod model_samples;
+#[cfg(test)]
+mod tests;

@@ -134,10 +134,12 @@ impl Conn {
     /// Writes, reads and decodes until it has to wait or a call has come.
     pub(super) fn advance(&mut self, limits: &Limits, now: Tick) -> Turn {
         loop {
-            if self.hung_up || self.flush(limits, now).is_err() {
+            if self.flush(limits, now).is_err() {
                 return Turn::Over;
             }
             match self.phase {
+                // Nobody is left to hear the answer; a oneway call has none.
+                Phase::Busy { oneway: false, .. } if self.hung_up => return Turn::Over,
                 Phase::Busy { .. } => return Turn::Waits,
                 Phase::Closing { .. } if self.out.is_empty() => return Turn::Over,
                 Phase::Closing { .. } => return Turn::Waits,
@@ -145,10 +147,10 @@ impl Conn {
                 Phase::Idle { .. } if !self.out.is_empty() => return Turn::Waits,
                 Phase::Idle { .. } => {}
             }
-            if let Some((number, message)) = self.decoder.next_message() {
-                let fds = self.take_fds(number);
+            if let Some(message) = self.decoder.next_message() {
                 match message {
-                    Ok(message) => {
+                    Ok((number, message)) => {
+                        let fds = self.take_fds(number);
                         if let Some(call) = self.take_call(&message, fds, now) {
                             return call;
                         }
@@ -211,10 +213,7 @@ impl Conn {
         match pass::receive(&self.stream, &mut chunk, &mut fds) {
             Ok(0) => self.ended = true,
             Ok(n) => {
-                if let Err(e) = self.decoder.feed(chunk.get(..n).unwrap_or_default()) {
-                    self.close_with(&Fault::new(FaultKind::Usage, e.to_string()), now);
-                    return Ok(());
-                }
+                self.decoder.feed(chunk.get(..n).unwrap_or_default());
                 let number = self.decoder.last_number();
                 self.fds.extend(fds.into_iter().map(|fd| (number, fd)));
                 if self.fds.len() > pass::MAX_FDS {

@@ -6,7 +6,7 @@
 //! ```ignore
 //! if server.owns(event.token()) { server.event(event, now); }
 //! server.tick(now);                                  // at the latest at server.deadline()
-//! while let Some(incoming) = server.poll(now) {
+//! while let Some(incoming) = server.poll() {
 //!     match incoming {
 //!         Incoming::Call { client, request, .. } => server.reply(client, answer(request), now),
 //!         Incoming::Gone(client) => forget(client),  // it had a call in flight
@@ -168,8 +168,7 @@ impl Server {
         }
     }
     /// What a client wants next; none: wait for events.
-    pub fn poll(&mut self, now: Tick) -> Option<Incoming> {
-        let _ = now;
+    pub fn poll(&mut self) -> Option<Incoming> {
         self.ready.pop_front()
     }
     /// Hands a reply to a client. One for a client that is gone is dropped.
@@ -274,20 +273,17 @@ impl Server {
     }
     /// Sees to it that one more client of this user has a place; the one idle for longest leaves for it.
     fn make_room(&mut self, uid: u32) -> Result<(), String> {
-        let of_user = |c: &&Conn| c.peer.uid == uid;
-        if uid != 0 && self.slots.iter().flatten().filter(of_user).count() >= self.limits.clients_per_user {
-            return match self.idlest(|c| c.peer.uid == uid) {
-                Some(slot) => Ok(self.drop_client(slot)),
-                None => Err(format!("user {uid} has {} calls running already", self.limits.clients_per_user)),
-            };
-        }
-        if self.clients() < self.limits.clients {
+        let of_user = |c: &Conn| c.peer.uid == uid;
+        let users = self.slots.iter().flatten().filter(|c| of_user(c)).count();
+        let (leaves, full) = if uid != 0 && users >= self.limits.clients_per_user {
+            (self.idlest(of_user), format!("user {uid} has {users} calls running already"))
+        } else if self.clients() >= self.limits.clients {
+            (self.idlest(|_| true), format!("{} clients wait for an answer already", self.limits.clients))
+        } else {
             return Ok(());
-        }
-        match self.idlest(|_| true) {
-            Some(slot) => Ok(self.drop_client(slot)),
-            None => Err(format!("{} clients wait for an answer already", self.limits.clients)),
-        }
+        };
+        self.drop_client(leaves.ok_or(full)?);
+        Ok(())
     }
     fn idlest(&self, which: impl Fn(&Conn) -> bool) -> Option<usize> {
         let idle = self.slots.iter().enumerate().filter_map(|(slot, c)| Some((slot, c.as_ref()?)));
