@@ -1,10 +1,11 @@
 //! parse: bytes of one unit file to sections and entries with positions, and every mistake at once.
 pub mod command;
 pub mod document;
+pub mod environment;
 pub mod lexer;
+pub mod near;
 pub mod specifier;
-
-
+pub mod words;
 
 use std::fmt;
 
