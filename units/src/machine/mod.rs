@@ -56,6 +56,7 @@
 //! saw how it ended. With KillMode=control-group the term step waits for all processes, not for the main one alone.
 //! ExecStop= also runs when a stop comes during a reload. The count for RestartSteps= starts again after a healthy run
 //! ([`Policy::healthy`]).
+mod ladder;
 mod life;
 mod moves;
 mod policy;
@@ -231,6 +232,8 @@ pub enum State {
         step: StopStep,
         /// What ended it.
         cause: Cause,
+        /// Whether the main process is alive.
+        main: bool,
         /// What comes when it is down.
         then: Then,
     },
