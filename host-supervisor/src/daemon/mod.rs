@@ -3,12 +3,14 @@ mod act;
 mod answer;
 mod create;
 mod fleet;
-mod life;
+pub(crate) mod life;
 mod link;
 mod lock;
-mod read;
+pub(crate) mod read;
 mod waiters;
 mod workers;
+
+pub use workers::{REMOVE, TEMPLATE};
 
 use crate::apply::RealHost;
 use crate::control::protocol::Reply;
