@@ -29,7 +29,7 @@ pub fn assemble(name: &UnitName, fragments: &[Fragment], context: &Context) -> (
     assemble_linked(name, fragments, &Links::default(), context)
 }
 
-/// As [`assemble`], with the dependencies of directories; they take part in a target's default ordering.
+/// As [`assemble`], with the dependencies that directories add.
 pub fn assemble_linked(
     name: &UnitName,
     fragments: &[Fragment],

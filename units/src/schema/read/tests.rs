@@ -181,13 +181,12 @@ fn the_unit_section() {
     check(
         "[Unit]\nBefore=x.service y@%i.service z@.service",
         |u| &u.unit.before,
-        "[x.service, y@b.service, z@b.service, shutdown.target]",
+        "[x.service, y@b.service, z@b.service]",
     );
-    check("[Unit]\nWants=x.service\nRequires=y.service", |u| &u.unit.after, "[y.service, x.service]");
-    check("[Unit]\nWants=x.service\nBefore=x.service", |u| &u.unit.after, "[]");
-    check("[Unit]\nWants=x.service\nDefaultDependencies=no", |u| &u.unit.after, "[]");
+    check("[Unit]\nWants=x.service\nRequires=y.service", |u| &u.unit.after, "[]");
+    check("[Unit]\nDefaultDependencies=no", |u| &u.unit.default_dependencies, "false");
     check("[Unit]\nWants=x.service\nWants=\nWants=y.service", |u| &u.unit.wants, "[y.service]");
-    check("", |u| &u.unit.conflicts, "[shutdown.target]");
+    check("", |u| &u.unit.default_dependencies, "true");
     check(
         "[Unit]\nConditionPathExists=|!/x/%i",
         |u| &u.unit.conditions,
@@ -204,19 +203,6 @@ fn the_unit_section() {
     );
     check("[X-Vendor]\nAnything=1\n[Unit]\nX-Note=2", |u| &u.not_applied, "[]");
     check("[Unit]\nRequiresMountsFor=/var\nRefuseManualStart=no", |u| &u.not_applied, "[]");
-}
-
-#[test]
-fn default_dependencies_of_a_service() {
-    let (_, unit) = service("");
-    assert_eq!(show(&unit.unit.requires), "[sysinit.target]");
-    assert_eq!(show(&unit.unit.after), "[sysinit.target, basic.target]");
-    assert_eq!(show(&unit.unit.conflicts), "[shutdown.target]");
-    assert_eq!(show(&unit.unit.before), "[shutdown.target]");
-    let (_, unit) = service("[Unit]\nDefaultDependencies=no");
-    assert_eq!(show(&unit.unit.requires), "[]");
-    let (_, unit) = container("");
-    assert_eq!(show(&unit.unit.after), "[]");
 }
 
 #[test]
@@ -426,8 +412,7 @@ fn passive_units_keep_their_dependencies() {
     assert_eq!(said, [r#"x.socket:7:1: warning: unknown key "NoSuchThing" in [Socket]"#]);
     let unit = unit.unwrap();
     assert_eq!(unit.body, Body::Passive);
-    assert_eq!(show(&unit.unit.after), "[a.service, sysinit.target]");
-    assert_eq!(show(&unit.unit.before), "[sockets.target, shutdown.target]");
+    assert_eq!(show(&unit.unit.after), "[a.service]");
     assert_eq!(unit.not_applied.len(), 3);
 }
 
