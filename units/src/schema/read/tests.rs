@@ -299,6 +299,12 @@ fn mistakes_of_a_container_are_errors() {
         &["web.container:3:1: warning: unknown section [Resource] (did you mean Resources?)"],
     );
     check("[Banana]", &["web.container:3:1: warning: unknown section [Banana]"]);
+    check(
+        "MemoryMax=1G",
+        &[
+            r#"web.container:3:1: warning: unknown key "MemoryMax" in [Container] (it belongs in [Resources])"#,
+        ],
+    );
     check("Zzzz=1", &[r#"web.container:3:1: warning: unknown key "Zzzz" in [Container]"#]);
     check("Rootfs=/x", &["web.container: [Container] has both Template= and Rootfs= (keep one of them)"]);
     check(
@@ -361,6 +367,11 @@ fn mistakes_of_a_service_cost_their_line_only() {
         &format!("{start}Restrat=always"),
         true,
         &[r#"a.service:3:1: warning: unknown key "Restrat" in [Service] (did you mean Restart?)"#],
+    );
+    check(
+        "[Service]\nExecStart=/a %z",
+        true,
+        &["a.service:2:14: warning: ExecStart: %z is no specifier (a literal percent sign is written %%)"],
     );
     check("[Service]", false, &["a.service: [Service] has neither ExecStart= nor ExecStop="]);
     check("[Service]\nSuccessAction=poweroff", true, &[]);
