@@ -39,7 +39,7 @@ pub fn assemble_linked(
     let mut reader = Reader::new(name, context);
     for fragment in fragments {
         let (document, found) = document::parse(&fragment.path, &fragment.bytes, Kind::of(name).slip());
-        reader.found.0.extend(found.0);
+        reader.found.append(found);
         reader.document(&fragment.path, &document);
     }
     reader.links(&links.wants, &links.requires);

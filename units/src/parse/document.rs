@@ -152,7 +152,7 @@ impl Reader<'_> {
     }
     fn say(&mut self, place: Option<Place>, severity: Severity, message: String) {
         let Place { line, column } = place.unwrap_or_default();
-        self.found.0.push(Diagnostic { path: self.path.to_owned(), line, column, severity, message });
+        self.found.push(Diagnostic { path: self.path.to_owned(), line, column, severity, message });
     }
 }
 

@@ -203,7 +203,8 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown_key(&mut self, path: &str, section: &str, entry: &Entry) {
-        if entry.key.starts_with("X-") {
+        // Looking for what was meant takes time, and nobody reads a thousand hints.
+        if entry.key.starts_with("X-") || self.found.is_full() {
             return;
         }
         let hint = match section_of(self.name, &entry.key) {
@@ -216,7 +217,7 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn say(&mut self, path: &str, place: Place, severity: Severity, message: String) {
         let Place { line, column } = place;
-        self.found.0.push(Diagnostic { path: path.to_owned(), line, column, severity, message });
+        self.found.push(Diagnostic { path: path.to_owned(), line, column, severity, message });
     }
 }
 
