@@ -40,8 +40,10 @@ impl Host {
             let mut server = Server::new(listener, poll.registry(), Token(0), Limits::default()).unwrap();
             let mut events = Events::with_capacity(16);
             while !stopped.load(Ordering::Relaxed) {
-                poll.poll(&mut events, Some(Duration::from_millis(10))).unwrap();
+                let wait = server.deadline().filter(|at| *at == Tick(0)).map_or(10, |_| 0);
+                poll.poll(&mut events, Some(Duration::from_millis(wait))).unwrap();
                 events.iter().for_each(|e| server.event(e, Tick(0)));
+                server.tick(Tick(0));
                 while let Some(incoming) = server.poll() {
                     if let Incoming::Call { client, request, fds, .. } = incoming {
                         answer(&mut server, client, request, fds);
