@@ -1,1 +1,13 @@
-//! placeholder
+//! host-supervisor: container units to running containers. See ARCHITECTURE.md for the way the data takes.
+pub mod apply;
+pub mod control;
+pub mod daemon;
+pub mod facts;
+pub mod ledger;
+pub mod observe;
+pub mod paths;
+pub mod plan;
+pub mod report;
+pub mod resolve;
+pub mod spec;
+pub mod template;

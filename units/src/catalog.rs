@@ -3,6 +3,8 @@
 //! Masks, aliases, drop-ins (`name.d/`, `name@.d/`, `foo-.service.d/`, `service.d/`), `.wants/`, `.requires/`,
 //! templates. The caller supplies the file system; tests use a map.
 mod dropins;
+#[cfg(test)]
+mod tests;
 
 use crate::merge::{self, Fragment, Links};
 use crate::name::UnitName;
@@ -201,15 +203,20 @@ impl<'a> Catalog<'a> {
         let Some((dir, _)) = self.listing.iter().find(holds) else {
             return Main::Missing;
         };
-        let path = format!("{dir}/{file}");
+        let path = path_of(dir, file.as_str());
         match self.files.look(&path) {
             Found::Link(target) if is_null(&target) => Main::Masked,
             Found::Link(target) => match self.alias(dir, &target, file, name) {
                 Ok(Some(alias)) => Main::Alias(alias),
-                Ok(None) => content(path, self.files.read(&path_of(dir, file.as_str()))),
+                Ok(None) => {
+                    let found = self.files.read(&path);
+                    content(path, found)
+                }
                 Err(message) => Main::Broken(whole(&path, message)),
             },
-            found => content(path, found),
+            // Gone since the directory was listed.
+            Found::Missing => Main::Missing,
+            found @ (Found::File(_) | Found::Directory(_) | Found::Unusable(_)) => content(path, found),
         }
     }
 
@@ -325,8 +332,9 @@ fn resolve(dir: &str, target: &str) -> String {
 
 /// Whether two paths are the same, `/lib` and `/usr/lib` taken for one.
 fn same_directory(a: &str, b: &str) -> bool {
-    let plain = |p: &str| {
-        p.trim_end_matches('/').strip_prefix("/usr").map_or(p, |rest| rest).trim_end_matches('/').to_owned()
-    };
+    fn plain(path: &str) -> &str {
+        let path = path.trim_end_matches('/');
+        path.strip_prefix("/usr").filter(|rest| rest.starts_with("/lib")).unwrap_or(path)
+    }
     plain(a) == plain(b)
 }

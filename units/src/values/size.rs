@@ -46,7 +46,7 @@ pub(super) fn digits(s: &str) -> Option<u64> {
 
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match SUFFIXES.iter().find(|(_, n)| *n > 1 && self.0 >= *n && self.0 % *n == 0) {
+        match SUFFIXES.iter().find(|(_, n)| *n > 1 && self.0 >= *n && self.0.is_multiple_of(*n)) {
             Some((c, n)) => write!(f, "{}{c}", self.0 / n),
             None => write!(f, "{}", self.0),
         }

@@ -25,6 +25,10 @@ pub(super) fn mistakes(kind: Kind, draft: &Draft) -> Vec<&'static str> {
 }
 
 fn service_mistakes(draft: &Draft) -> Vec<&'static str> {
+    // Such a unit does its work by being started: systemd-poweroff.service.
+    if draft.not_applied.iter().any(|n| n.key == "SuccessAction") {
+        return Vec::new();
+    }
     let service = &draft.service;
     let kind = service_type(&draft.given, service);
     let oneshot = kind == ServiceType::Oneshot;

@@ -69,7 +69,7 @@ const EXEC: &[List] = &[
         Quiet::Off,
         "CPUSchedulingResetOnFork TTYReset TTYVHangup TTYVTDisallocate MountAPIVFS SetLoginEnvironment",
     ),
-    (Quiet::Off, "RootEphemeral RestrictFileSystems RestrictAddressFamilies MemoryKSM CoredumpReceive"),
+    (Quiet::Off, "RootEphemeral RestrictFileSystems RestrictAddressFamilies MemoryKSM"),
     (Quiet::At("default"), "ProtectProc"),
     (Quiet::At("all"), "ProcSubset"),
     (Quiet::At("other"), "CPUSchedulingPolicy"),

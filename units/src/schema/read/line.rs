@@ -109,6 +109,8 @@ impl<'a> Line<'a> {
             });
             match parsed {
                 Ok(name) => names.push(name),
+                // Of a template alone, `%i` is nothing yet.
+                Err(_) if own.is_template() && self.raw().contains('%') => {}
                 Err(error) => self.note(word.at, format!("{:?} is no unit name: {error}", word.text)),
             }
         }

@@ -6,6 +6,8 @@ mod known;
 mod line;
 mod resources;
 mod service;
+#[cfg(test)]
+mod tests;
 mod unit;
 
 use crate::name::UnitName;

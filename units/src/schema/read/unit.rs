@@ -11,9 +11,7 @@ pub(super) const START_LIMIT_BURST: u32 = 5;
 
 pub(super) const UNIT: &[Key] = &[
     ("Description", |d, l| put_text(&mut d.unit.description, l)),
-    ("Documentation", |d, l| {
-        Ok(add(&mut d.unit.documentation, l, l.raw().split_whitespace().map(str::to_owned).collect()))
-    }),
+    ("Documentation", documentation),
     ("After", |d, l| add_names(&mut d.unit.after, l)),
     ("Before", |d, l| add_names(&mut d.unit.before, l)),
     ("Requires", |d, l| add_names(&mut d.unit.requires, l)),
@@ -48,6 +46,11 @@ pub(super) const INSTALL: &[Key] = &[
     ("DefaultInstance", |d, l| put_text(&mut d.install.default_instance, l)),
     ("Autostart", autostart),
 ];
+
+fn documentation(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {
+    add(&mut draft.unit.documentation, line, line.raw().split_whitespace().map(str::to_owned).collect());
+    Ok(())
+}
 
 /// systemd's `Condition…=` and `Assert…=`; the last ones are known but not looked at.
 pub(super) const CHECKS: [(&str, &str, CheckKind); 36] = [
