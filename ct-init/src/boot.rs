@@ -112,7 +112,10 @@ pub fn prepare(handover: &Handover) -> Vec<String> {
     }
     note("make /run/lock", unless_there(rustix::fs::mkdir("/run/lock", Mode::from_raw_mode(0o1777))));
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    note("bring up the loopback interface", ct_sys::net::if_up("lo").map_err(|e| Errno::from_raw_os_error(e as i32)));
+    note(
+        "bring up the loopback interface",
+        ct_sys::net::if_up("lo").map_err(|e| Errno::from_raw_os_error(e as i32)),
+    );
     if !handover.hostname.is_empty() {
         let set = rustix::system::sethostname(handover.hostname.as_bytes());
         note(&format!("set the hostname {}", handover.hostname), set);

@@ -24,7 +24,10 @@ pub mod wire;
 /// What `ct-init` does when it is executed.
 pub fn main() -> std::process::ExitCode {
     if std::process::id() != 1 {
-        eprintln!("ct-init: it is the first process of a container or a host (PID 1); here it is process {}", std::process::id());
+        eprintln!(
+            "ct-init: it is the first process of a container or a host (PID 1); here it is process {}",
+            std::process::id()
+        );
         return std::process::ExitCode::from(2);
     }
     let start = boot::take_over();

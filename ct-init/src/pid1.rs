@@ -267,7 +267,11 @@ impl Pid1 {
                     let number = self.next_link;
                     self.next_link += 1;
                     let link = Link::new(wire);
-                    self.listen(Source::Link(number), Some(link.as_fd()), Interest::READABLE | Interest::WRITABLE);
+                    self.listen(
+                        Source::Link(number),
+                        Some(link.as_fd()),
+                        Interest::READABLE | Interest::WRITABLE,
+                    );
                     self.links.insert(number, link);
                 }
                 Ok(Some(Ok(_))) => warn!(self.log, "too many connections: refused one"),

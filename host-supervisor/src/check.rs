@@ -100,7 +100,11 @@ fn enforceable(unit: &Unit, paths: &Paths, facts: &HostFacts, parent: &str) -> V
         message,
     };
     match resolve(unit, facts, &given) {
-        Ok(spec) => spec.not_in_force.iter().map(|why| at(Severity::Warning, format!("not in force: {why}"))).collect(),
+        Ok(spec) => spec
+            .not_in_force
+            .iter()
+            .map(|why| at(Severity::Warning, format!("not in force: {why}")))
+            .collect(),
         Err(ResolveError::Unsupported { refusals, .. }) => {
             refusals.iter().map(|r| at(Severity::Error, r.to_string())).collect()
         }
@@ -114,4 +118,3 @@ fn unit(loaded: &Loaded) -> Option<&Unit> {
         Outcome::Masked | Outcome::Missing | Outcome::Broken => None,
     }
 }
-

@@ -56,7 +56,8 @@ pub fn remove_runtime(root: &Root, context: &Context, restart_follows: bool) {
 /// Makes the directories behind a private /tmp and /var/tmp and returns their parent.
 pub fn make_private_tmp(root: &Root, unit: &str, invocation: &str) -> Result<String, SetupError> {
     let top = format!("/tmp/ct-private-{unit}-{}", invocation.get(..8).unwrap_or(invocation));
-    for (path, mode) in [(top.clone(), 0o700), (format!("{top}/tmp"), 0o1777), (format!("{top}/var-tmp"), 0o1777)]
+    for (path, mode) in
+        [(top.clone(), 0o700), (format!("{top}/tmp"), 0o1777), (format!("{top}/var-tmp"), 0o1777)]
     {
         match rustix::fs::mkdir(root.join(&path), Mode::from_raw_mode(0o700)) {
             Ok(()) => (),
@@ -64,7 +65,8 @@ pub fn make_private_tmp(root: &Root, unit: &str, invocation: &str) -> Result<Str
             Err(e) => return Err(SetupError::directory(&path, e)),
         }
         let fail = |e| SetupError::directory(&path, e);
-        rustix::fs::chmodat(CWD, root.join(&path), Mode::from_raw_mode(mode), AtFlags::empty()).map_err(fail)?;
+        rustix::fs::chmodat(CWD, root.join(&path), Mode::from_raw_mode(mode), AtFlags::empty())
+            .map_err(fail)?;
     }
     Ok(top)
 }

@@ -180,8 +180,8 @@ impl Engine {
         let pid = i32::try_from(spawned.pid).unwrap_or(0);
         self.nascent.insert(pid, Nascent { pid, errors: spawned.errors, script });
         self.wants.push_back(Want::Errors(pid));
-        let is_main = phase == ExecPhase::Start
-            && !matches!(service.kind, ServiceType::Oneshot | ServiceType::Forking);
+        let is_main =
+            phase == ExecPhase::Start && !matches!(service.kind, ServiceType::Oneshot | ServiceType::Forking);
         let Some(slot) = self.slot_mut(id) else { return Ok(()) };
         slot.run.sessions.push(pid);
         if is_main {

@@ -17,7 +17,8 @@ impl Engine {
     /// A child is a zombie: keeps its last words before anybody is told of its end.
     pub fn before_reap(&mut self, pid: i32) {
         self.exec_result(pid);
-        let Some(Owner::Main(id) | Owner::Control(id) | Owner::Other(id)) = self.owners.get(&pid).copied() else {
+        let Some(Owner::Main(id) | Owner::Control(id) | Owner::Other(id)) = self.owners.get(&pid).copied()
+        else {
             return;
         };
         let at = crate::clock::wall();

@@ -82,7 +82,9 @@ impl Engine {
     /// Units that are up, or on their way there.
     fn up(&self) -> BTreeSet<UnitName> {
         let is_up = |s: &&Slot| match s.machine.state() {
-            State::Starting { .. } | State::Up { .. } | State::Exited { .. } | State::Reloading { .. } => true,
+            State::Starting { .. } | State::Up { .. } | State::Exited { .. } | State::Reloading { .. } => {
+                true
+            }
             State::Down(_)
             | State::Failed(_)
             | State::Waiting { .. }
@@ -114,15 +116,20 @@ impl Engine {
         for name in stop {
             let Some(slot) = self.find(name).and_then(|id| self.slot(id)) else { continue };
             let unit = &slot.unit.unit;
-            for before in unit.after.iter().map(|n| self.real_name(n)).filter(|n| set.contains(n) && n != name) {
+            for before in
+                unit.after.iter().map(|n| self.real_name(n)).filter(|n| set.contains(n) && n != name)
+            {
                 order.insert((name.clone(), before));
             }
-            for after in unit.before.iter().map(|n| self.real_name(n)).filter(|n| set.contains(n) && n != name) {
+            for after in
+                unit.before.iter().map(|n| self.real_name(n)).filter(|n| set.contains(n) && n != name)
+            {
                 order.insert((after, name.clone()));
             }
         }
         // Two units that each wait for the other: the second edge goes, or neither would ever stop.
-        let both: Vec<_> = order.iter().filter(|(a, b)| a < b && order.contains(&(b.clone(), a.clone()))).cloned().collect();
+        let both: Vec<_> =
+            order.iter().filter(|(a, b)| a < b && order.contains(&(b.clone(), a.clone()))).cloned().collect();
         for pair in both {
             order.remove(&pair);
         }
@@ -287,7 +294,9 @@ impl Engine {
             Verb::Restart => {
                 let name = self.real_name(name);
                 for other in self.graph.restart_set(&name).iter().filter(|n| **n != name) {
-                    if let Some(other) = self.find(other).filter(|o| self.slot(*o).is_some_and(|s| s.machine.is_up())) {
+                    if let Some(other) =
+                        self.find(other).filter(|o| self.slot(*o).is_some_and(|s| s.machine.is_up()))
+                    {
                         self.push(other, Event::Restart);
                     }
                 }

@@ -117,7 +117,13 @@ impl Loader {
 
 fn pulled_in(unit: &Unit) -> impl Iterator<Item = &UnitName> {
     let u = &unit.unit;
-    u.requires.iter().chain(&u.wants).chain(&u.binds_to).chain(&u.requisite).chain(&u.on_failure).chain(&u.on_success)
+    u.requires
+        .iter()
+        .chain(&u.wants)
+        .chain(&u.binds_to)
+        .chain(&u.requisite)
+        .chain(&u.on_failure)
+        .chain(&u.on_success)
 }
 
 fn context(root: &Root) -> Context {
@@ -126,7 +132,8 @@ fn context(root: &Root) -> Context {
         let text = String::from_utf8_lossy(&text).trim().to_owned();
         (!text.is_empty()).then_some(text)
     };
-    let release = root.read("/etc/os-release").or_else(|_| root.read("/usr/lib/os-release")).unwrap_or_default();
+    let release =
+        root.read("/etc/os-release").or_else(|_| root.read("/usr/lib/os-release")).unwrap_or_default();
     let release = units::parse::environment::parse(&release).pairs;
     let of_release = |key: &str| release.iter().find(|(k, _)| k == key).map(|(_, v)| v.clone());
     let uname = rustix::system::uname();
@@ -167,12 +174,22 @@ mod tests {
         let name = |n: &str| UnitName::parse(n).unwrap();
         let haul = loader.load(&[name("default.target")], &BTreeSet::new());
         let have: BTreeSet<&str> = haul.units.iter().map(|u| u.name.as_str()).collect();
-        assert!(have.contains("a.service") && have.contains("multi-user.target") && have.contains("sysinit.target"));
+        assert!(
+            have.contains("a.service")
+                && have.contains("multi-user.target")
+                && have.contains("sysinit.target")
+        );
         assert!(!have.contains("unused.service") && !have.contains("b.service"));
         assert_eq!(haul.aliases.get(&name("default.target")), Some(&name("multi-user.target")));
         assert_eq!(haul.absent.get(&name("gone.service")), Some(&Absent::Missing));
         assert!(matches!(haul.absent.get(&name("b.service")), Some(Absent::Broken(_))));
-        assert!(matches!(haul.absent.get(&name("systemd-udevd.service")), Some(Absent::Broken(w)) if w.starts_with("skipped")));
-        assert!(haul.notices.iter().any(|n| n.contains("ProtectSystem=full is not applied")), "{:?}", haul.notices);
+        assert!(
+            matches!(haul.absent.get(&name("systemd-udevd.service")), Some(Absent::Broken(w)) if w.starts_with("skipped"))
+        );
+        assert!(
+            haul.notices.iter().any(|n| n.contains("ProtectSystem=full is not applied")),
+            "{:?}",
+            haul.notices
+        );
     }
 }

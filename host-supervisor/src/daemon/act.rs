@@ -46,9 +46,13 @@ impl Daemon {
             R::Enable { targets } => self.enable(client, targets, true),
             R::Disable { targets } => self.enable(client, targets, false),
             R::Wait { targets, condition, timeout_ms } => self.wait(client, targets, condition, timeout_ms),
-            R::Create { name, template, settings } => self.create(client, &name, template.as_deref(), &settings),
+            R::Create { name, template, settings } => {
+                self.create(client, &name, template.as_deref(), &settings)
+            }
             R::Destroy { names } => self.destroy(client, &names),
-            R::Set { .. } => self.refuse(client, "ct set is not in this version (edit the unit, then ct restart)"),
+            R::Set { .. } => {
+                self.refuse(client, "ct set is not in this version (edit the unit, then ct restart)")
+            }
             R::TemplateList {} => self.template_list(client),
             R::TemplateImport { name, file } => self.template_import(client, &name, file, fds),
             R::TemplateBuild { name, file, settings } => self.template_build(client, &name, file, &settings),
@@ -228,7 +232,13 @@ impl Daemon {
         self.reply(client, Reply::outcomes(outcomes));
     }
 
-    fn wait(&mut self, client: ClientId, targets: Vec<Target>, condition: Condition, timeout_ms: Option<u64>) {
+    fn wait(
+        &mut self,
+        client: ClientId,
+        targets: Vec<Target>,
+        condition: Condition,
+        timeout_ms: Option<u64>,
+    ) {
         let deadline = timeout_ms.map(|ms| now().after(Duration::from_millis(ms)));
         let mut items = Vec::new();
         for target in targets {
@@ -281,8 +291,13 @@ impl Daemon {
 
     fn shutdown(&mut self, client: ClientId) {
         self.leaving = true;
-        let names: Vec<_> =
-            self.fleet.all.iter().filter(|(_, c)| !c.machine.is_at_rest()).map(|(n, _)| unit_name(n)).collect();
+        let names: Vec<_> = self
+            .fleet
+            .all
+            .iter()
+            .filter(|(_, c)| !c.machine.is_at_rest())
+            .map(|(n, _)| unit_name(n))
+            .collect();
         let items = names
             .iter()
             .filter_map(|n| Target::parse(n.stem()).ok())

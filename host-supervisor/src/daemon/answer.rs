@@ -121,7 +121,10 @@ impl Daemon {
                 }
                 match (entries.is_empty(), key) {
                     (true, Some(key)) => {
-                        let fault = Fault::new(FaultKind::NotFound, format!("{name}: {key} is not set and has no default"));
+                        let fault = Fault::new(
+                            FaultKind::NotFound,
+                            format!("{name}: {key} is not set and has no default"),
+                        );
                         fault.hint(format!("ct show {name}")).into()
                     }
                     (_, _) => Reply::done(Body::Show { spec: entries }),
@@ -160,10 +163,16 @@ impl Daemon {
                         let auto = c.unit.as_ref().and_then(|u| u.install.autostart);
                         auto == Some(Autostart::Yes) || (auto == Some(Autostart::Last) && c.durable.wanted_up)
                     };
-                    names = self.fleet.all.iter().filter(|(_, c)| boots(c)).map(|(n, _)| unit_name(n)).collect();
+                    names =
+                        self.fleet.all.iter().filter(|(_, c)| boots(c)).map(|(n, _)| unit_name(n)).collect();
                 }
-                let up: BTreeSet<_> =
-                    self.fleet.all.iter().filter(|(_, c)| c.machine.is_up()).map(|(n, _)| unit_name(n)).collect();
+                let up: BTreeSet<_> = self
+                    .fleet
+                    .all
+                    .iter()
+                    .filter(|(_, c)| c.machine.is_up())
+                    .map(|(n, _)| unit_name(n))
+                    .collect();
                 let transaction = self.graph().transaction(&names, &up);
                 refused.extend(transaction.refused.iter().map(|(u, why)| format!("{} {why}", u.stem())));
                 steps.extend(transaction.warnings.iter().map(|w| format!("# {w}")));
@@ -179,7 +188,9 @@ impl Daemon {
             }
             Action::Stop => {
                 for unit in self.graph().stop_set(&names) {
-                    let Some(run) = self.fleet.get(unit.stem()).and_then(|c| c.run.as_ref()) else { continue };
+                    let Some(run) = self.fleet.get(unit.stem()).and_then(|c| c.run.as_ref()) else {
+                        continue;
+                    };
                     steps.push(format!("ask {} to stop", unit.stem()));
                     let plan = plan::release(&run.spec, &self.facts.cgroups, &self.paths);
                     steps.extend(plan.to_string().lines().map(str::to_owned));
@@ -221,7 +232,9 @@ fn limits(run: &Run, usage: &Usage) -> Vec<LimitRow> {
         let number = limit.writes.last().and_then(|w| w.value.parse().ok());
         let (measure, held, max, failures) = match limit.key.as_str() {
             "MemoryMax" => (Measure::Bytes, usage.memory, usage.memory_peak, usage.memory_failures),
-            "MemoryMin" | "MemoryLow" | "MemoryHigh" => (Measure::Bytes, usage.memory, usage.memory_peak, None),
+            "MemoryMin" | "MemoryLow" | "MemoryHigh" => {
+                (Measure::Bytes, usage.memory, usage.memory_peak, None)
+            }
             "MemorySwapMax" => (Measure::Bytes, None, None, None),
             "TasksMax" => (Measure::Count, usage.tasks, None, usage.task_failures),
             "CPUQuota" => (Measure::Microseconds, usage.cpu, None, None),
@@ -247,7 +260,11 @@ fn entries(spec: &crate::spec::Spec) -> Vec<SpecEntry> {
         crate::spec::Root::Directory(d) => add("Container", "Rootfs", d.display().to_string()),
         crate::spec::Root::Overlay(layers) => {
             for l in layers {
-                add("Container", "Root", format!("{} on {}, changes in {}", l.target, l.lower.display(), l.changes.display()));
+                add(
+                    "Container",
+                    "Root",
+                    format!("{} on {}, changes in {}", l.target, l.lower.display(), l.changes.display()),
+                );
             }
         }
     }

@@ -34,7 +34,12 @@ impl Daemon {
         self.reply(client, reply);
     }
 
-    fn try_create(&mut self, name: &ContainerName, template: Option<&str>, settings: &[Setting]) -> Result<(), Fault> {
+    fn try_create(
+        &mut self,
+        name: &ContainerName,
+        template: Option<&str>,
+        settings: &[Setting],
+    ) -> Result<(), Fault> {
         let usage = |m: String| Fault::new(FaultKind::Usage, m);
         if self.exists(name.as_str()) {
             return Err(Fault::new(FaultKind::Refused, format!("there is a container {name} already"))
@@ -85,11 +90,15 @@ impl Daemon {
         if !self.exists(name.as_str()) {
             return Err(Fault::no_container(name));
         }
-        let at_rest = self.fleet.get(name.as_str()).is_some_and(|c| c.run.is_none() && c.machine.is_at_rest());
+        let at_rest =
+            self.fleet.get(name.as_str()).is_some_and(|c| c.run.is_none() && c.machine.is_at_rest());
         if !at_rest {
-            return Err(Fault::new(FaultKind::Refused, format!("{name} runs")).hint(format!("ct stop {name}")));
+            return Err(
+                Fault::new(FaultKind::Refused, format!("{name} runs")).hint(format!("ct stop {name}"))
+            );
         }
-        let failed = |what: String| move |e: std::io::Error| Fault::new(FaultKind::Failed, format!("{what}: {e}"));
+        let failed =
+            |what: String| move |e: std::io::Error| Fault::new(FaultKind::Failed, format!("{what}: {e}"));
         let unit = self.paths.etc().join(format!("{name}.container"));
         let shipped = self.paths.at(SEARCH[1]).join(format!("{name}.container"));
         if !unit.exists() && shipped.exists() {
@@ -144,7 +153,11 @@ impl Daemon {
     fn autostart(&self, name: &str, on: bool) -> std::io::Result<()> {
         let dir = self.paths.etc().join(format!("{name}.container.d"));
         std::fs::create_dir_all(&dir)?;
-        let text = format!("# Written by ct {}.\n[Install]\nAutostart={}\n", if on { "enable" } else { "disable" }, if on { "yes" } else { "no" });
+        let text = format!(
+            "# Written by ct {}.\n[Install]\nAutostart={}\n",
+            if on { "enable" } else { "disable" },
+            if on { "yes" } else { "no" }
+        );
         ledger::replace(&dir.join("40-autostart.conf"), text.as_bytes())
     }
 
@@ -161,7 +174,12 @@ impl Daemon {
         }))
     }
 
-    pub(crate) fn last_lines(&mut self, name: &str, unit: Option<&str>, count: u32) -> Vec<crate::control::protocol::LogLine> {
+    pub(crate) fn last_lines(
+        &mut self,
+        name: &str,
+        unit: Option<&str>,
+        count: u32,
+    ) -> Vec<crate::control::protocol::LogLine> {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(1000);
         self.files_of(name).map(|root| logs::last(&root, unit, 0, count)).unwrap_or_default()
     }
@@ -178,7 +196,8 @@ impl Daemon {
         }
         let count = lines.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let unit = target.unit.as_ref().map(|u| u.as_str());
-        let found = self.files_of(&name).map(|r| logs::last(&r, unit, since.unwrap_or(0), count)).unwrap_or_default();
+        let found =
+            self.files_of(&name).map(|r| logs::last(&r, unit, since.unwrap_or(0), count)).unwrap_or_default();
         for line in found {
             self.reply(client, Reply::More(Body::Line { line: Some(line) }));
         }
@@ -231,7 +250,9 @@ mod tests {
         check(&[], Ok("[Container]\nTemplate=host\n\n"));
         check(
             &[("MemoryMax", "64M"), ("Hostname", "x"), ("Autostart", "yes")],
-            Ok("[Container]\nTemplate=host\nHostname=x\n\n[Resources]\nMemoryMax=64M\n\n[Install]\nAutostart=yes\n\n"),
+            Ok(
+                "[Container]\nTemplate=host\nHostname=x\n\n[Resources]\nMemoryMax=64M\n\n[Install]\nAutostart=yes\n\n",
+            ),
         );
         check(&[("MemroyMax", "64M")], Err("MemroyMax"));
         check(&[("Hostname", "x\n[Container]")], Err("one line"));

@@ -56,7 +56,9 @@ impl Daemon {
             let at_rest = self.fleet.get(&name).is_some_and(|c| c.run.is_none() && c.machine.is_at_rest());
             match loaded.outcome {
                 Outcome::Missing if at_rest => drop(self.fleet.all.remove(&name)),
-                Outcome::Unit(_) | Outcome::Masked | Outcome::Missing | Outcome::Broken => self.take_in(loaded),
+                Outcome::Unit(_) | Outcome::Masked | Outcome::Missing | Outcome::Broken => {
+                    self.take_in(loaded)
+                }
             }
         }
     }

@@ -97,16 +97,24 @@ impl Daemon {
     pub(crate) fn template_import(&mut self, client: ClientId, name: &str, file: u32, fds: Vec<OwnedFd>) {
         let file = usize::try_from(file).ok().and_then(|i| fds.into_iter().nth(i));
         let Some(file) = file else {
-            return self.reply(client, Fault::new(FaultKind::Usage, "no descriptor came with the call").into());
+            return self
+                .reply(client, Fault::new(FaultKind::Usage, "no descriptor came with the call").into());
         };
         let mut command = self.worker(TEMPLATE);
         command.args(["import", name, "/proc/self/fd/0"]).stdin(Stdio::from(file));
         self.launch_worker(command, Some((client, name.to_owned())));
     }
 
-    pub(crate) fn template_build(&mut self, client: ClientId, name: &str, file: Option<u32>, settings: &[Setting]) {
+    pub(crate) fn template_build(
+        &mut self,
+        client: ClientId,
+        name: &str,
+        file: Option<u32>,
+        settings: &[Setting],
+    ) {
         if file.is_some() {
-            return self.refuse(client, "recipes are not in this version (give the settings: Suite= Packages=)");
+            return self
+                .refuse(client, "recipes are not in this version (give the settings: Suite= Packages=)");
         }
         let mut command = self.worker(TEMPLATE);
         command.args(["build", name]).stdin(Stdio::null());
@@ -138,7 +146,19 @@ impl Daemon {
             let id = self.workers.next;
             let wrote = self.sources.add(&stdout, Source::Worker(id))?;
             let ended = self.sources.add(&pidfd, Source::WorkerEnded(id))?;
-            Ok((id, Worker { child, pidfd, ended, stdout, wrote, text: String::new(), client: client.clone(), error: None }))
+            Ok((
+                id,
+                Worker {
+                    child,
+                    pidfd,
+                    ended,
+                    stdout,
+                    wrote,
+                    text: String::new(),
+                    client: client.clone(),
+                    error: None,
+                },
+            ))
         });
         match added {
             Ok((id, worker)) => {
@@ -191,12 +211,16 @@ impl Daemon {
         self.sources.remove(&worker.pidfd.as_fd().as_raw_fd(), worker.ended);
         let Some((client, name)) = worker.client else { return };
         let reply = match (status.success(), worker.error) {
-            (true, _) => match template::list(&self.paths).ok().and_then(|l| l.into_iter().find(|t| t.name == name)) {
-                Some(t) => Reply::done(Body::Template { template: self.template_row(t) }),
-                None => Fault::new(FaultKind::Failed, format!("{name} was made and is gone")).into(),
-            },
+            (true, _) => {
+                match template::list(&self.paths).ok().and_then(|l| l.into_iter().find(|t| t.name == name)) {
+                    Some(t) => Reply::done(Body::Template { template: self.template_row(t) }),
+                    None => Fault::new(FaultKind::Failed, format!("{name} was made and is gone")).into(),
+                }
+            }
             (false, Some(why)) => Fault::new(FaultKind::Failed, why).into(),
-            (false, None) => Fault::new(FaultKind::Failed, format!("the worker for {name} ended: {status}")).into(),
+            (false, None) => {
+                Fault::new(FaultKind::Failed, format!("the worker for {name} ended: {status}")).into()
+            }
         };
         self.reply(client, reply);
     }

@@ -37,7 +37,10 @@ fn tail(root: &Root, path: &str, unit: &str) -> Vec<LogLine> {
     let mut file = File::from(fd);
     let Ok(meta) = file.metadata() else { return Vec::new() };
     let start = meta.len().saturating_sub(TAIL);
-    if !meta.is_file() || file.seek(SeekFrom::Start(start)).is_err() || file.take(TAIL).read_to_end(&mut bytes).is_err() {
+    if !meta.is_file()
+        || file.seek(SeekFrom::Start(start)).is_err()
+        || file.take(TAIL).read_to_end(&mut bytes).is_err()
+    {
         return Vec::new();
     }
     let text = String::from_utf8_lossy(&bytes);
@@ -60,9 +63,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("var/log/ct");
         fs::create_dir_all(&at).unwrap();
-        fs::write(at.join("a.service.log"), "2026-01-01T00:00:01.000000Z one\n2026-01-01T00:00:03.000000Z three\n").unwrap();
+        fs::write(
+            at.join("a.service.log"),
+            "2026-01-01T00:00:01.000000Z one\n2026-01-01T00:00:03.000000Z three\n",
+        )
+        .unwrap();
         fs::write(at.join("b.service.log"), "garbage\n2026-01-01T00:00:02.000000Z two\n").unwrap();
-        let texts = |unit, n| last(&Root::new(dir.path()), unit, 0, n).into_iter().map(|l| l.text).collect::<Vec<_>>();
+        let texts = |unit, n| {
+            last(&Root::new(dir.path()), unit, 0, n).into_iter().map(|l| l.text).collect::<Vec<_>>()
+        };
         assert_eq!(texts(None, 10), ["one", "two", "three"]);
         assert_eq!(texts(None, 1), ["three"]);
         assert_eq!(texts(Some("b.service"), 10), ["two"]);
