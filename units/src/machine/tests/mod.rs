@@ -461,6 +461,9 @@ fn without_sigkill_what_survives_is_left_and_reported() {
     let policy = with(|p| p.send_sigkill = false);
     let expect = "run Start | up | term | failed StopTimeout";
     let machine = check(policy.clone(), &[Start, Forked(P::Start), Stop, Timer], expect);
+    let now = " | kill, failed StopTimeout |  | release, failed StopTimeout";
+    let events = [Start, Forked(P::Start), Stop, Timer, StopNow, died(KILL), Empty];
+    check(policy.clone(), &events, &format!("{expect}{now}"));
     assert!(matches!(machine.state(), State::Stuck { step: StopStep::Term, cause: Cause::StopTimeout, .. }));
     let post = Policy { has_stop_post: true, ..policy };
     let events = [Start, Forked(P::Start), Stop, Timer, Done(P::StopPost, OK), Timer];
