@@ -112,7 +112,10 @@ pub fn prepare(handover: &Handover) -> Vec<String> {
     }
     note("make /run/lock", unless_there(rustix::fs::mkdir("/run/lock", Mode::from_raw_mode(0o1777))));
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    note("bring up the loopback interface", ct_sys::net::if_up("lo").map_err(|e| Errno::from_raw_os_error(e as i32)));
+    note(
+        "bring up the loopback interface",
+        ct_sys::net::if_up("lo").map_err(|e| Errno::from_raw_os_error(e as i32)),
+    );
     if !handover.hostname.is_empty() {
         let set = rustix::system::sethostname(handover.hostname.as_bytes());
         note(&format!("set the hostname {}", handover.hostname), set);
@@ -149,7 +152,7 @@ pub fn settle() -> Vec<String> {
 fn mount(fs: &Expected) -> Result<(), Errno> {
     let path = Path::new(fs.at.to_str().unwrap_or("/"));
     match rustix::fs::statfs(path) {
-        Ok(stat) if fs.magic.contains(&(stat.f_type as i64)) => return Ok(()),
+        Ok(stat) if fs.magic.contains(&stat.f_type) => return Ok(()),
         Ok(_) => (),
         Err(Errno::NOENT) => unless_there(rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)))?,
         Err(e) => return Err(e),

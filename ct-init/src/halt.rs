@@ -1,14 +1,13 @@
 //! halt: the signals that mean the end, and the end itself. Never returns from it.
 use crate::proto::Leave;
+use nix::libc::SIGPWR;
 use nix::libc::{SIGRTMIN, c_int};
 use nix::sys::reboot::{RebootMode, reboot};
-use nix::libc::SIGPWR;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
 
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

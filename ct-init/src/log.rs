@@ -41,7 +41,8 @@ impl Drain for Lines {
         }
         let mut line = Fields(record.msg().to_string());
         // Writing to a string can't fail; a value that can't be shown is left out.
-        let _shown = record.kv().serialize(record, &mut line).and_then(|()| values.serialize(record, &mut line));
+        let _shown =
+            record.kv().serialize(record, &mut line).and_then(|()| values.serialize(record, &mut line));
         let line = match record.level() {
             slog::Level::Critical | slog::Level::Error => format!("error: {}", line.0),
             slog::Level::Warning => format!("warning: {}", line.0),

@@ -216,11 +216,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("srv")).unwrap();
         let root = Root::new(dir.path());
-        let user = User { name: "app".into(), uid: 5, gid: 6, home: "/srv".into(), shell: "/bin/bash".into() };
+        let user =
+            User { name: "app".into(), uid: 5, gid: 6, home: "/srv".into(), shell: "/bin/bash".into() };
         let mut script = Script::new();
         command(&mut script, &root, &Exec::default(), &user, &[]).unwrap();
         let shown: Vec<String> = script.ops().iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["change to directory /srv", "close descriptors from 3 on at exec", "execute /bin/bash"]);
+        assert_eq!(
+            shown,
+            ["change to directory /srv", "close descriptors from 3 on at exec", "execute /bin/bash"]
+        );
         assert!(matches!(script.ops().last(), Some(Op::Exec { argv, .. }) if argv[0].as_c_str() == c"-bash"));
         let exec = Exec { argv: vec!["nothing-of-this-name".into()], ..Exec::default() };
         assert_eq!(command(&mut Script::new(), &root, &exec, &user, &[]).unwrap_err().code, 127);

@@ -28,9 +28,10 @@ impl Stdio {
         let output = match &context.stdout {
             Output::Inherit => match &context.stdin {
                 Input::Null | Input::Data(_) => Ok(None),
-                Input::Tty | Input::File(_) => {
-                    input.try_clone().map(Some).map_err(|e| SetupError::Stdio("stdin".into(), "StandardOutput=", e))
-                }
+                Input::Tty | Input::File(_) => input
+                    .try_clone()
+                    .map(Some)
+                    .map_err(|e| SetupError::Stdio("stdin".into(), "StandardOutput=", e)),
             },
             other => target(root, other, "StandardOutput="),
         }?;

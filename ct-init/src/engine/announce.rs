@@ -39,7 +39,8 @@ impl Engine {
     fn take_along(&mut self, id: Id) {
         let Some(slot) = self.slot(id) else { return };
         for name in self.graph.bound_to(&slot.unit.name) {
-            if let Some(other) = self.find(&name).filter(|o| self.slot(*o).is_some_and(|s| !s.machine.is_at_rest()))
+            if let Some(other) =
+                self.find(&name).filter(|o| self.slot(*o).is_some_and(|s| !s.machine.is_at_rest()))
             {
                 self.push(other, Event::Stop);
             }

@@ -171,8 +171,16 @@ impl Engine {
             monitor: slot.monitor.as_ref(),
         };
         let private_tmp = slot.run.private_tmp.as_deref();
-        let launch =
-            Launch { root: &self.root, service, phase, identity, stdio: &stdio, facts: &facts, private_tmp };
+        let launch = Launch {
+            root: &self.root,
+            service,
+            phase,
+            identity,
+            stdio: &stdio,
+            facts: &facts,
+            powers: self.powers,
+            private_tmp,
+        };
         let script = script(&launch, command)?;
         let cgroup = slot.run.group.as_ref().map(crate::cgroup::Group::directory);
         let spawned = ct_sys::spawn(&script, 0, cgroup)
@@ -180,8 +188,8 @@ impl Engine {
         let pid = i32::try_from(spawned.pid).unwrap_or(0);
         self.nascent.insert(pid, Nascent { pid, errors: spawned.errors, script });
         self.wants.push_back(Want::Errors(pid));
-        let is_main = phase == ExecPhase::Start
-            && !matches!(service.kind, ServiceType::Oneshot | ServiceType::Forking);
+        let is_main =
+            phase == ExecPhase::Start && !matches!(service.kind, ServiceType::Oneshot | ServiceType::Forking);
         let Some(slot) = self.slot_mut(id) else { return Ok(()) };
         slot.run.sessions.push(pid);
         if is_main {

@@ -1,6 +1,6 @@
 //! kill: ends processes of a unit as KillMode= says, and finds out whether any is left. Never waits for an end.
-use super::unit::{Id, Slot};
 use super::Engine;
+use super::unit::{Id, Slot};
 use std::collections::BTreeSet;
 use units::machine::State;
 use units::schema::service::KillMode;

@@ -54,7 +54,8 @@ impl Engine {
         match slot.service().map(|s| s.notify_access) {
             Some(NotifyAccess::None) | None => false,
             Some(NotifyAccess::Main) => {
-                slot.run.main == Some(pid) || matches!(self.owners.get(&pid), Some(Owner::Main(o)) if *o == id)
+                slot.run.main == Some(pid)
+                    || matches!(self.owners.get(&pid), Some(Owner::Main(o)) if *o == id)
             }
             Some(NotifyAccess::Exec) => slot.run.main == Some(pid) || slot.run.control == Some(pid),
             Some(NotifyAccess::All) => true,

@@ -54,10 +54,15 @@ impl Engine {
     }
 
     /// Starts the command of an exec session, in a group of its own kind so that a full unit can't keep it out.
-    pub(crate) fn spawn_session(&mut self, link: usize, script: ct_sys::script::Script) -> Result<i32, String> {
+    pub(crate) fn spawn_session(
+        &mut self,
+        link: usize,
+        script: ct_sys::script::Script,
+    ) -> Result<i32, String> {
         let group = self.tree.as_ref().and_then(|t| t.sessions().ok());
         let cgroup = group.as_ref().map(crate::cgroup::Group::directory);
-        let spawned = ct_sys::spawn(&script, 0, cgroup).map_err(|e| format!("make a process: {}", e.desc()))?;
+        let spawned =
+            ct_sys::spawn(&script, 0, cgroup).map_err(|e| format!("make a process: {}", e.desc()))?;
         let pid = i32::try_from(spawned.pid).unwrap_or(0);
         self.nascent.insert(pid, Nascent { pid, errors: spawned.errors, script });
         self.owners.insert(pid, Owner::Session(link));

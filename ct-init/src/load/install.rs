@@ -22,7 +22,9 @@ pub fn apply(loader: &Loader, name: &UnitName, enable: bool) -> Result<(), Strin
             Outcome::Unit(unit) => unit,
             Outcome::Masked => return Err(format!("{name} is masked")),
             Outcome::Missing => return Err(format!("{name}: no such unit")),
-            Outcome::Broken => return Err(loaded.diagnostics.0.first().map(ToString::to_string).unwrap_or_default()),
+            Outcome::Broken => {
+                return Err(loaded.diagnostics.0.first().map(ToString::to_string).unwrap_or_default());
+            }
         };
         let target = loaded.paths.first().cloned().unwrap_or_default();
         for (link, to) in links(&unit, &target)? {
@@ -55,7 +57,9 @@ fn links(unit: &Unit, path: &str) -> Result<Vec<(String, String)>, String> {
         (_, false) => unit.name.to_string(),
     };
     let mut all = Vec::new();
-    for (by, kind) in [(&install.wanted_by, "wants"), (&install.required_by, "requires"), (&install.upheld_by, "upholds")] {
+    for (by, kind) in
+        [(&install.wanted_by, "wants"), (&install.required_by, "requires"), (&install.upheld_by, "upholds")]
+    {
         all.extend(by.iter().map(|target| (format!("{HERE}/{target}.{kind}/{name}"), path.to_owned())));
     }
     all.extend(install.alias.iter().map(|alias| (format!("{HERE}/{alias}"), path.to_owned())));
@@ -72,7 +76,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let at = |p: &str| dir.path().join(p);
         std::fs::create_dir_all(at("lib/systemd/system")).unwrap();
-        let text = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\nAlias=other.service\n";
+        let text =
+            "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\nAlias=other.service\n";
         std::fs::write(at("lib/systemd/system/a.service"), text).unwrap();
         let loader = Loader::new(&Root::new(dir.path()));
         let name = |n: &str| UnitName::parse(n).unwrap();

@@ -3,8 +3,8 @@ use crate::root::Root;
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SocketAddrUnix, SocketFlags,
-    SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SocketAddrUnix,
+    SocketFlags, SocketType,
 };
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
@@ -78,7 +78,11 @@ pub fn syslog_line(datagram: &[u8]) -> String {
     };
     // `Nov 23 18:40:03 `: fifteen characters and a space.
     let dated = text.as_bytes().get(..16).is_some_and(|d| {
-        d.is_ascii() && d.get(3) == Some(&b' ') && d.get(9) == Some(&b':') && d.get(12) == Some(&b':') && d.get(15) == Some(&b' ')
+        d.is_ascii()
+            && d.get(3) == Some(&b' ')
+            && d.get(9) == Some(&b':')
+            && d.get(12) == Some(&b':')
+            && d.get(15) == Some(&b' ')
     });
     if dated { text.get(16..).unwrap_or("").to_owned() } else { text.to_owned() }
 }
