@@ -128,7 +128,12 @@ mod tests {
 
     #[test]
     fn torn_foreign_newer_and_empty_files_are_set_aside() {
-        for bad in ["", "{\"format\":1,\"da", "hello", "{\"format\":99,\"data\":{\"ids\":{\"base\":1,\"size\":1},\"wanted_up\":true}}"] {
+        for bad in [
+            "",
+            "{\"format\":1,\"da",
+            "hello",
+            "{\"format\":99,\"data\":{\"ids\":{\"base\":1,\"size\":1},\"wanted_up\":true}}",
+        ] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("state.json");
             fs::write(&path, bad).unwrap();

@@ -1,5 +1,6 @@
 //! host-supervisor: container units to running containers. See ARCHITECTURE.md for the way the data takes.
 pub mod apply;
+pub mod check;
 pub mod control;
 pub mod daemon;
 pub mod facts;
@@ -7,7 +8,9 @@ pub mod ledger;
 pub mod observe;
 pub mod paths;
 pub mod plan;
+pub mod program;
 pub mod report;
 pub mod resolve;
 pub mod spec;
+pub mod state;
 pub mod template;

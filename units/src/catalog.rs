@@ -141,14 +141,14 @@ impl<'a> Catalog<'a> {
             Main::Broken(diagnostic) => {
                 loaded.outcome = Outcome::Broken;
                 loaded.paths = vec![diagnostic.path.clone()];
-                loaded.diagnostics.0.push(diagnostic);
+                loaded.diagnostics.push(diagnostic);
                 return loaded;
             }
             // `follow` ends at an alias only where there are too many.
             Main::Alias(next) => {
                 loaded.outcome = Outcome::Broken;
                 let message = format!("its names are links that lead in a circle (to {next} in the end)");
-                loaded.diagnostics.0.push(whole(asked.as_str(), message));
+                loaded.diagnostics.push(whole(asked.as_str(), message));
                 return loaded;
             }
         };
@@ -169,7 +169,7 @@ impl<'a> Catalog<'a> {
         let (unit, found) = merge::assemble_linked(&loaded.name, &fragments, &links, self.context);
         loaded.outcome = unit.map_or(Outcome::Broken, |unit| Outcome::Unit(Box::new(unit)));
         loaded.diagnostics = found;
-        loaded.diagnostics.0.extend(unusable);
+        loaded.diagnostics.append(Diagnostics(unusable));
         if loaded.diagnostics.has_errors() {
             loaded.outcome = Outcome::Broken;
         }

@@ -29,7 +29,7 @@ pub fn assemble(name: &UnitName, fragments: &[Fragment], context: &Context) -> (
     assemble_linked(name, fragments, &Links::default(), context)
 }
 
-/// As [`assemble`], with the dependencies of directories; they take part in a target's default ordering.
+/// As [`assemble`], with the dependencies that directories add.
 pub fn assemble_linked(
     name: &UnitName,
     fragments: &[Fragment],
@@ -39,7 +39,7 @@ pub fn assemble_linked(
     let mut reader = Reader::new(name, context);
     for fragment in fragments {
         let (document, found) = document::parse(&fragment.path, &fragment.bytes, Kind::of(name).slip());
-        reader.found.0.extend(found.0);
+        reader.found.append(found);
         reader.document(&fragment.path, &document);
     }
     reader.links(&links.wants, &links.requires);

@@ -5,8 +5,8 @@ mod mounts;
 mod real;
 mod spawn;
 
-pub use real::{RealHost, Started};
 pub use files::connect_to as connect;
+pub use real::{RealHost, Started};
 pub use spawn::Launch;
 
 use crate::plan::{Group, Plan, Step};

@@ -154,13 +154,17 @@ impl Talk {
         }
     }
     fn pass_on(&self, signal: Signal) -> Result<(), SessionError> {
-        if signal == Signal::SIGWINCH {
-            return match terminal::size(io::stdin()) {
-                Some((rows, columns)) => self.send(&Control::Size(rows, columns), &[]),
-                None => Ok(()),
-            };
+        let control = if signal == Signal::SIGWINCH {
+            let Some((rows, columns)) = terminal::size(io::stdin()) else { return Ok(()) };
+            Control::Size(rows, columns)
+        } else {
+            Control::Signal(signal as u8)
+        };
+        match self.send(&control, &[]) {
+            // The command has ended meanwhile; how is said by what waits to be received.
+            Err(SessionError::Lost) => Ok(()),
+            other => other,
         }
-        self.send(&Control::Signal(signal as u8), &[])
     }
     fn hear(&self, fds: &mut Vec<OwnedFd>) -> Result<Told, SessionError> {
         match self.receive::<Session>(fds)? {

@@ -77,7 +77,11 @@ pub(crate) struct Launching {
 }
 
 impl Launching {
-    pub(crate) fn of(launch: Launch, sources: &mut super::Sources, name: &str) -> std::io::Result<(Launching, OwnedFd)> {
+    pub(crate) fn of(
+        launch: Launch,
+        sources: &mut super::Sources,
+        name: &str,
+    ) -> std::io::Result<(Launching, OwnedFd)> {
         let token = sources.add(&launch.spawned.errors, Source::Launch(name.to_owned()))?;
         let errors = launch.spawned.errors;
         Ok((Launching { errors, token, script: launch.script, _go: launch.go }, launch.spawned.pidfd))

@@ -418,8 +418,13 @@ impl Daemon {
             Some(Autostart::Last) => c.durable.wanted_up,
             Some(Autostart::No) | None => false,
         };
-        let names: VecDeque<String> =
-            self.fleet.all.iter().filter(|(_, c)| c.run.is_none() && wanted(c)).map(|(n, _)| n.clone()).collect();
+        let names: VecDeque<String> = self
+            .fleet
+            .all
+            .iter()
+            .filter(|(_, c)| c.run.is_none() && wanted(c))
+            .map(|(n, _)| n.clone())
+            .collect();
         let names: Vec<UnitName> = names.iter().map(|n| unit_name(n)).collect();
         self.start_all(&names);
     }

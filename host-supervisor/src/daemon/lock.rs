@@ -15,7 +15,8 @@ pub(crate) struct Lock {
 pub(crate) fn take(paths: &Paths) -> Result<Lock, DaemonError> {
     let path = paths.run().join("supervisor.pid");
     let failed = |e| DaemonError::Io(format!("write {}", path.display()), e);
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(mut file) => {
             file.set_len(0).map_err(failed)?;

@@ -3,12 +3,14 @@ mod act;
 mod answer;
 mod create;
 mod fleet;
-mod life;
+pub(crate) mod life;
 mod link;
 mod lock;
-mod read;
+pub(crate) mod read;
 mod waiters;
 mod workers;
+
+pub use workers::{REMOVE, TEMPLATE};
 
 use crate::apply::RealHost;
 use crate::control::protocol::Reply;
@@ -52,7 +54,9 @@ pub enum DaemonError {
     #[error("{0}")]
     Io(String, #[source] io::Error),
     /// Another one serves this root.
-    #[error("another supervisor (pid {pid}) already serves {root} (stop it, or give this one another --root)")]
+    #[error(
+        "another supervisor (pid {pid}) already serves {root} (stop it, or give this one another --root)"
+    )]
     Taken {
         /// Its pid.
         pid: String,
@@ -164,8 +168,7 @@ impl Daemon {
             .map_err(failed(format!("open the root {}", options.root.display())))?;
         let paths = Paths::new(root);
         let run = paths.run();
-        std::fs::create_dir_all(run.join("containers"))
-            .map_err(failed(format!("make {}", run.display())))?;
+        std::fs::create_dir_all(run.join("containers")).map_err(failed(format!("make {}", run.display())))?;
         for dir in [paths.containers(), paths.templates()] {
             std::fs::create_dir_all(&dir)
                 .and_then(|()| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)))
@@ -176,7 +179,8 @@ impl Daemon {
         let host = RealHost::new(facts.cgroups.clone(), &options.init)
             .map_err(|e| DaemonError::NoInit(options.init.clone(), e))?;
         let poll = Poll::new().map_err(failed("make the event loop".into()))?;
-        let registry = |poll: &Poll| poll.registry().try_clone().map_err(failed("make the event loop".into()));
+        let registry =
+            |poll: &Poll| poll.registry().try_clone().map_err(failed("make the event loop".into()));
         let signals = signals(&poll).map_err(failed("catch signals".into()))?;
         let listener = control_socket(&paths)?;
         let server = Server::new(listener, &registry(&poll)?, SERVER, Limits::default())
@@ -259,7 +263,8 @@ impl Daemon {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let own = self.fleet.deadline().into_iter().chain(self.server.deadline()).chain(self.waiters.deadline());
+        let own =
+            self.fleet.deadline().into_iter().chain(self.server.deadline()).chain(self.waiters.deadline());
         own.min().map(|at| at.since(now()) + Duration::from_millis(1))
     }
 
@@ -274,7 +279,7 @@ impl Daemon {
     }
 
     fn requests(&mut self) {
-        while let Some(incoming) = self.server.poll(now()) {
+        while let Some(incoming) = self.server.poll() {
             match incoming {
                 Incoming::Call { client, peer, request, fds, .. } => self.call(client, &peer, request, fds),
                 Incoming::Gone(client) => {

@@ -63,7 +63,8 @@ impl Waiters {
         for waiter in self.all.values_mut().filter(|w| w.deadline.is_some_and(|d| d <= now)) {
             for item in &mut waiter.items {
                 if item.state.is_err() {
-                    let fault = Fault::new(FaultKind::TimedOut, format!("{}: not there in time", item.target));
+                    let fault =
+                        Fault::new(FaultKind::TimedOut, format!("{}: not there in time", item.target));
                     item.state = Ok(Outcome::failed(&item.target, fault));
                 }
             }
@@ -75,17 +76,25 @@ impl Waiters {
     pub(crate) fn announced(&mut self, name: &str, outcome: machine::Outcome, note: &str) -> Replies {
         let failed = |t: &Target, cause| {
             let why = if note.is_empty() { words::cause(cause) } else { note.to_owned() };
-            Outcome::failed(t, Fault::new(FaultKind::Failed, format!("{t}: {why}")).hint(format!("ct status {t}")))
+            Outcome::failed(
+                t,
+                Fault::new(FaultKind::Failed, format!("{t}: {why}")).hint(format!("ct status {t}")),
+            )
         };
         self.resolve(name, |target, goal| match (goal, outcome) {
             (Goal::Started, machine::Outcome::Up) => Some(Outcome::done(target)),
-            (Goal::Started, machine::Outcome::Skipped) => Some(Outcome::noted(target, "skipped: a condition is not met")),
+            (Goal::Started, machine::Outcome::Skipped) => {
+                Some(Outcome::noted(target, "skipped: a condition is not met"))
+            }
             (Goal::Started, machine::Outcome::Failed(cause)) => Some(failed(target, cause)),
             (Goal::Started, machine::Outcome::Down) => {
-                let fault = Fault::new(FaultKind::Failed, format!("{target}: it was stopped before it was ready"));
+                let fault =
+                    Fault::new(FaultKind::Failed, format!("{target}: it was stopped before it was ready"));
                 Some(Outcome::failed(target, fault))
             }
-            (Goal::Stopped, machine::Outcome::Down | machine::Outcome::Failed(_)) => Some(Outcome::done(target)),
+            (Goal::Stopped, machine::Outcome::Down | machine::Outcome::Failed(_)) => {
+                Some(Outcome::done(target))
+            }
             (Goal::Started | Goal::Stopped, machine::Outcome::Reloaded(_))
             | (Goal::Stopped, machine::Outcome::Up | machine::Outcome::Skipped)
             | (Goal::Answer(_) | Goal::State(_), _) => None,
@@ -111,7 +120,9 @@ impl Waiters {
         self.resolve(name, |target, goal| match goal {
             Goal::Answer(t) if *t == tag => Some(match &result {
                 Ok(()) => Outcome::done(target),
-                Err(why) => Outcome::failed(target, Fault::new(FaultKind::Failed, format!("{target}: {why}"))),
+                Err(why) => {
+                    Outcome::failed(target, Fault::new(FaultKind::Failed, format!("{target}: {why}")))
+                }
             }),
             Goal::Answer(_) | Goal::Started | Goal::Stopped | Goal::State(_) => None,
         })

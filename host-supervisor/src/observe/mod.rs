@@ -32,7 +32,9 @@ pub struct Usage {
 pub fn group(cgroups: &Cgroups, spec: &Spec, controller: Controller) -> Option<(PathBuf, bool)> {
     match cgroups.v1.get(&controller) {
         Some(mount) => Some((mount.join(&spec.group), true)),
-        None if cgroups.v2.contains(&controller) => Some((cgroups.unified.as_ref()?.join(&spec.group), false)),
+        None if cgroups.v2.contains(&controller) => {
+            Some((cgroups.unified.as_ref()?.join(&spec.group), false))
+        }
         None => None,
     }
 }

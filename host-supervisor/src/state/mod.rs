@@ -21,7 +21,7 @@ pub fn view(machine: &Machine, frozen: bool, failed_units: usize) -> ContainerSt
         State::Up { .. } | State::Exited { .. } | State::Reloading { .. } => ContainerState::Running,
         State::Stopping { .. } => ContainerState::Stopping,
         State::Waiting { .. } => ContainerState::Restarting,
-        State::Failed(_) => ContainerState::Failed,
+        State::Failed(_) | State::Stuck { .. } => ContainerState::Failed,
     }
 }
 
@@ -49,7 +49,10 @@ mod tests {
     fn ends_are_told_apart() {
         let check = |exit, leave, oom, wish: Option<Cause>, oomed| {
             let events = ended(exit, leave, oom);
-            assert_eq!(events.first().copied(), Some(wish.map_or(Event::MainExited(exit, oomed), Event::Guest)));
+            assert_eq!(
+                events.first().copied(),
+                Some(wish.map_or(Event::MainExited(exit, oomed), Event::Guest))
+            );
             assert_eq!(events[events.len() - 2], Event::MainExited(exit, oomed));
             assert_eq!(events.last(), Some(&Event::Empty));
         };

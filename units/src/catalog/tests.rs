@@ -287,7 +287,6 @@ fn wants_and_requires() {
         let Outcome::Unit(target) = loaded.outcome else { panic!("{loaded:?}") };
         assert_eq!(shown(&target.unit.wants), "u.service w.service x.service y.service");
         assert_eq!(shown(&target.unit.requires), "r.service");
-        assert_eq!(shown(&target.unit.after), "r.service u.service w.service x.service y.service");
         assert_eq!(shown(&catalog.names()), "a.target b.target");
     });
 }

@@ -122,13 +122,15 @@ impl Scheduler {
         jobs
     }
 
-    /// This unit's job has ended so. A unit without a job changes nothing.
+    /// This unit's job has ended so; also to be said where its machine had nothing to do (`ignores`). A unit without a
+    /// job changes nothing, nor does one whose job has not begun: that is the end of something else.
     pub fn ended(&mut self, unit: &UnitName, how: Ended) {
         let mut ends = vec![(unit.clone(), how)];
         while let Some((unit, how)) = ends.pop() {
-            if self.jobs.remove(&unit).is_none() {
+            if !self.jobs.get(&unit).is_some_and(|e| e.begun) {
                 continue;
             }
+            self.jobs.remove(&unit);
             for (other, entry) in &mut self.jobs {
                 entry.waits.remove(&unit);
                 let needed = entry.needs.remove(&unit);

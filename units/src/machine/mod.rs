@@ -48,6 +48,8 @@
 //!   answer where they do not hold, and nothing is run.
 //! - `Term`, `Abort` and `Kill` end whatever phase runs: no further line of it starts, no `Done` of it is reported.
 //!   Each of them is answered by `Empty` once nothing is left that KillMode= reaches, at once if nothing is.
+//! - `MainExited` comes before the `Empty` that it leads to (an `Empty` while the main process is thought alive is taken
+//!   for an old one), and an `Empty` is true when it is told: once something new was run, it is not told any more.
 //! - `Release(true)` may be followed by `Release(false)` if the restart does not happen after all.
 //!
 //! # Differences from systemd, on purpose
@@ -61,6 +63,8 @@ mod life;
 mod moves;
 mod policy;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub use life::{Kept, Machine};
 

@@ -32,7 +32,32 @@ pub struct Entry {
     pub value: Text,
 }
 
+/// An assignment that a file can't hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a section, key or value with a line break (or a key with = or [) can't be written to a unit file")]
+pub struct Unwritable;
+
 impl Document {
+    /// Makes `key` of a section have this value: its assignments there, if any, become this one.
+    pub fn set(&mut self, section: &str, key: &str, value: &str) -> Result<(), Unwritable> {
+        let line = |s: &str| s.chars().all(|c| !matches!(c, '\n' | '\r' | '\0'));
+        let word = |s: &str| !s.is_empty() && s.trim() == s && !s.contains(['[', ']', '=', '#', ';', '\\']);
+        if ![section, key, value].into_iter().all(line) || !word(section) || !word(key) {
+            return Err(Unwritable);
+        }
+        for old in self.sections.iter_mut().filter(|s| s.name == section) {
+            old.entries.retain(|e| e.key != key);
+        }
+        let entry = Entry { key: key.to_owned(), place: Place::default(), value: Text::from(value.trim()) };
+        match self.sections.iter_mut().find(|s| s.name == section) {
+            Some(section) => section.entries.push(entry),
+            None => {
+                let (name, place) = (section.to_owned(), Place::default());
+                self.sections.push(Section { name, place, entries: vec![entry] });
+            }
+        }
+        Ok(())
+    }
     /// As a file that parses to the same sections and values; comments and line breaks are lost.
     pub fn render(&self) -> String {
         let mut out = String::new();
@@ -127,7 +152,7 @@ impl Reader<'_> {
     }
     fn say(&mut self, place: Option<Place>, severity: Severity, message: String) {
         let Place { line, column } = place.unwrap_or_default();
-        self.found.0.push(Diagnostic { path: self.path.to_owned(), line, column, severity, message });
+        self.found.push(Diagnostic { path: self.path.to_owned(), line, column, severity, message });
     }
 }
 
@@ -178,6 +203,24 @@ mod tests {
                 "a.service:2:4: warning: white space follows this backslash, so the next line is not joined (remove it)",
             ],
         );
+    }
+
+    #[test]
+    fn assignments_are_replaced() {
+        let check = |before: &str, (section, key, value): (&str, &str, &str), expect: Option<&str>| {
+            let (mut document, _) = parse("x", before.as_bytes(), Severity::Error);
+            let got = document.set(section, key, value).ok().map(|()| document.render());
+            assert_eq!(got.as_deref(), expect, "{before:?} {section} {key} {value:?}");
+        };
+        check("", ("A", "k", "v"), Some("[A]\nk=v\n"));
+        check("[A]\nk=1\nj=2\n[A]\nk=3", ("A", "k", " v "), Some("[A]\nj=2\nk=v\n[A]\n"));
+        check("[A]\nk=1", ("B", "k", ""), Some("[A]\nk=1\n[B]\nk=\n"));
+        check("", ("A", "k", "v\nj=w"), None);
+        check("", ("A", "k\nj", "v"), None);
+        check("", ("A", "k=j", "v"), None);
+        check("", ("A", "#k", "v"), None);
+        check("", ("A]\n[B", "k", "v"), None);
+        check("", ("", "k", "v"), None);
     }
 
     proptest! {

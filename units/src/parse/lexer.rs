@@ -52,6 +52,13 @@ impl Text {
     }
 }
 
+impl From<&str> for Text {
+    /// Text that comes from no file.
+    fn from(text: &str) -> Text {
+        Text { text: text.to_owned(), pieces: Vec::new() }
+    }
+}
+
 /// Why bytes are no text file at all.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LexError {

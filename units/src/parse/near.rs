@@ -7,7 +7,9 @@ pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&
         return None;
     }
     let bound = (word.chars().count() / 4).clamp(1, 3);
-    known.map(|k| (distance(word, k), k)).filter(|(d, _)| *d <= bound).min().map(|(_, k)| k)
+    // A difference in length is at least as many insertions.
+    let similar = known.filter(|k| k.len().abs_diff(word.len()) <= bound);
+    similar.map(|k| (distance(word, k), k)).filter(|(d, _)| *d <= bound).min().map(|(_, k)| k)
 }
 
 /// Insertions, deletions, substitutions and swaps of neighbours, regardless of case.

@@ -474,6 +474,4 @@ impl From<Fault> for Reply {
 }
 
 #[cfg(test)]
-pub(crate) mod model_samples;
-#[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,4 +1,6 @@
 //! The interface's text and the types say the same, and the wire brings back what it was given.
+pub(crate) mod samples;
+
 use super::wire::{Ask, CallError, read_answer, read_call, write_call, write_reply};
 use super::*;
 use serde_json::{Value, json};
@@ -155,8 +157,8 @@ fn bodies(request: &Request) -> Vec<Body> {
     };
     let line = || LogLine { at: 1, unit: "a.service".into(), text: "x".into() };
     match request {
-        R::List {} => vec![Body::List { containers: vec![super::model_samples::row()] }],
-        R::Status { .. } => vec![Body::Status { status: Box::new(super::model_samples::status()) }],
+        R::List {} => vec![Body::List { containers: vec![samples::row()] }],
+        R::Status { .. } => vec![Body::Status { status: Box::new(samples::status()) }],
         R::Show { .. } => vec![Body::Show {
             spec: vec![SpecEntry {
                 section: "Resources".into(),
@@ -316,7 +318,7 @@ fn one_target_that_fails_fails_the_call() {
 
 #[test]
 fn the_row_has_the_keys_of_the_table() {
-    let row = serde_json::to_value(super::model_samples::row()).unwrap();
+    let row = serde_json::to_value(samples::row()).unwrap();
     let keys = ["address", "cpu", "disk", "mem", "name", "pid", "restarts", "state", "uptime"];
     assert_eq!(row.as_object().unwrap().keys().collect::<Vec<_>>(), keys);
     assert_eq!(row["state"], json!("running"));

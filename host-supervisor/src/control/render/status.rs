@@ -130,7 +130,7 @@ fn part(text: &mut String, title: &str, lines: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::model_samples::status;
+    use crate::control::protocol::tests::samples::status;
 
     #[test]
     fn a_container_in_full() {

@@ -82,7 +82,7 @@ pub fn painted(state: ContainerState) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::protocol::model_samples::{name, row};
+    use crate::control::protocol::tests::samples::{name, row};
 
     fn rows() -> Vec<ContainerRow> {
         let stopped = ContainerRow {

@@ -12,6 +12,8 @@ use units::values::Tick;
 
 /// Bytes read at once.
 const CHUNK: usize = 16 * 1024;
+/// Messages or chunks that one client gets served in a turn.
+const STEPS: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Conn {
@@ -56,6 +58,8 @@ struct Outbound {
 pub(super) enum Turn {
     /// It waits for the client or for the daemon.
     Waits,
+    /// It has had its turn, and may have more to say.
+    Again,
     /// The daemon has to answer this.
     Call { request: Request, more: bool, fds: Vec<OwnedFd> },
     /// It is over.
@@ -131,9 +135,9 @@ impl Conn {
         self.out.push_back(Outbound { bytes, written: 0, fds });
     }
 
-    /// Writes, reads and decodes until it has to wait or a call has come.
+    /// Writes, reads and decodes until it has to wait, a call has come, or its turn is over.
     pub(super) fn advance(&mut self, limits: &Limits, now: Tick) -> Turn {
-        loop {
+        for _ in 0..STEPS {
             if self.flush(limits, now).is_err() {
                 return Turn::Over;
             }
@@ -165,6 +169,7 @@ impl Conn {
                 return Turn::Over;
             }
         }
+        Turn::Again
     }
     /// Answers what the server can answer by itself; what the daemon has to is returned.
     fn take_call(&mut self, message: &[u8], fds: Vec<OwnedFd>, now: Tick) -> Option<Turn> {
@@ -231,7 +236,7 @@ impl Conn {
         Ok(())
     }
     /// Writes what the socket takes. An error: the client is gone, or too slow.
-    fn flush(&mut self, limits: &Limits, now: Tick) -> io::Result<()> {
+    pub(super) fn flush(&mut self, limits: &Limits, now: Tick) -> io::Result<()> {
         while let Some(first) = self.out.front_mut() {
             let rest = first.bytes.get(first.written..).unwrap_or_default();
             let fds: Vec<_> = first.fds.iter().map(AsFd::as_fd).collect();

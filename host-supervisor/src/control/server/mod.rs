@@ -5,7 +5,7 @@
 //!
 //! ```ignore
 //! if server.owns(event.token()) { server.event(event, now); }
-//! server.tick(now);                                  // at the latest at server.deadline()
+//! server.tick(now);                                  // every turn, at the latest at server.deadline()
 //! while let Some(incoming) = server.poll() {
 //!     match incoming {
 //!         Incoming::Call { client, request, .. } => server.reply(client, answer(request), now),
@@ -15,7 +15,8 @@
 //! ```
 //!
 //! A client has one call in flight; what it sends meanwhile waits in the kernel. Everything a client can make the
-//! server keep is bounded by [`Limits`].
+//! server keep is bounded by [`Limits`]. In one turn a client gets one call served and no more, so that none can keep
+//! the loop from the others however fast it asks.
 mod conn;
 pub mod listen;
 
@@ -112,6 +113,8 @@ pub struct Server {
     spare: Option<OwnedFd>,
     /// Connections wait that could not be accepted for want of memory; tried again at this tick.
     accept_again: Option<Tick>,
+    /// Clients that may have more to say; they go on in the next turn.
+    again: VecDeque<ClientId>,
 }
 
 impl Server {
@@ -139,6 +142,7 @@ impl Server {
             ready: VecDeque::new(),
             spare,
             accept_again: None,
+            again: VecDeque::new(),
         })
     }
     /// How many tokens it uses.
@@ -174,13 +178,27 @@ impl Server {
     /// Hands a reply to a client. One for a client that is gone is dropped.
     pub fn reply(&mut self, client: ClientId, reply: Reply, now: Tick) {
         let Some(Some(conn)) = self.slots.get_mut(client.slot) else { return };
-        if conn.generation == client.generation {
-            conn.answer(reply, now);
-            self.advance(client.slot, now);
+        if conn.generation != client.generation {
+            return;
+        }
+        conn.answer(reply, now);
+        match conn.flush(&self.limits, now) {
+            Ok(()) if conn.is_busy() => {}
+            Ok(()) => self.again.push_back(client),
+            Err(_) => self.drop_client(client.slot),
         }
     }
-    /// Drops clients whose time is up.
+    /// Lets clients go on that have said more than one turn allows, and drops those whose time is up.
     pub fn tick(&mut self, now: Tick) {
+        for client in std::mem::take(&mut self.again) {
+            if self
+                .slots
+                .get(client.slot)
+                .is_some_and(|c| c.as_ref().is_some_and(|c| c.generation == client.generation))
+            {
+                self.advance(client.slot, now);
+            }
+        }
         if self.accept_again.is_some_and(|at| at <= now) {
             self.accept_again = None;
             self.accept(now);
@@ -196,17 +214,19 @@ impl Server {
     /// When [`Server::tick`] has something to do; none: not before the next event.
     pub fn deadline(&self) -> Option<Tick> {
         let clients = self.slots.iter().flatten().filter_map(|c| c.deadline(&self.limits));
-        clients.chain(self.accept_again).min()
+        let at_once = (!self.again.is_empty()).then_some(Tick(0));
+        clients.chain(self.accept_again).chain(at_once).min()
     }
 
     /// Lets a client's connection go on as far as it can.
     fn advance(&mut self, slot: usize, now: Tick) {
         let Some(Some(conn)) = self.slots.get_mut(slot) else { return };
+        let client = ClientId { slot, generation: conn.generation };
         match conn.advance(&self.limits, now) {
             Turn::Waits => {}
+            Turn::Again => self.again.push_back(client),
             Turn::Over => self.drop_client(slot),
             Turn::Call { request, more, fds } => {
-                let client = ClientId { slot, generation: conn.generation };
                 let peer = conn.peer;
                 self.ready.push_back(Incoming::Call { client, peer, request, more, fds });
             }

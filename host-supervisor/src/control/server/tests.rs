@@ -42,13 +42,15 @@ impl Rig {
         let mut events = Events::with_capacity(64);
         loop {
             self.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
-            if events.is_empty() {
+            let due = self.server.deadline().is_some_and(|at| at <= self.now);
+            if events.is_empty() && !due {
                 return;
             }
             for event in &events {
                 assert!(self.server.owns(event.token()));
                 self.server.event(event, self.now);
             }
+            self.server.tick(self.now);
             self.answer();
         }
     }
@@ -403,6 +405,28 @@ fn a_descriptor_comes_with_the_reply() {
     let mut text = String::new();
     std::fs::File::from(fds.pop().unwrap()).read_to_string(&mut text).unwrap();
     assert!(text.starts_with("Name:"));
+}
+
+#[test]
+fn one_client_that_asks_without_end_does_not_keep_the_turn() {
+    let mut rig = Rig::small();
+    let info = b"{\"method\":\"org.varlink.service.Nothing\"}\0";
+    let mut greedy = rig.connect();
+    for bytes in [LIST.repeat(200), info.repeat(200)] {
+        greedy.write_all(&bytes).unwrap();
+        let mut events = Events::with_capacity(8);
+        rig.poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+        events.iter().for_each(|e| rig.server.event(e, rig.now));
+        rig.answer();
+        let mut got = Vec::new();
+        drain(&mut greedy, &mut got);
+        let replies = got.iter().filter(|&&b| b == 0).count();
+        assert!((1..=16).contains(&replies), "{replies} replies in one turn");
+        assert_eq!(rig.server.deadline(), Some(Tick(0)), "it goes on in the next turn");
+        rig.turn();
+        drain(&mut greedy, &mut got);
+        assert_eq!(got.iter().filter(|&&b| b == 0).count(), 200);
+    }
 }
 
 #[test]

@@ -65,7 +65,14 @@ fn log_lines_arrive_until_the_end() {
         (0..3).for_each(|n| init.say(&Session::Line(line(n))));
     });
     let mut got = Vec::new();
-    Talk::new(ours).unwrap().logs(asked, &mut |l| Ok(got.push(l.at))).unwrap().unwrap();
+    Talk::new(ours)
+        .unwrap()
+        .logs(asked, &mut |l| {
+            got.push(l.at);
+            Ok(())
+        })
+        .unwrap()
+        .unwrap();
     assert_eq!(got, [0, 1, 2]);
     init.join().unwrap();
 }

@@ -61,16 +61,13 @@ fn service_type(given: &Given, service: &Service) -> ServiceType {
 
 /// Makes the unit of its draft.
 pub(super) fn fill(name: &UnitName, path: &str, kind: Kind, draft: Draft) -> Unit {
-    let Draft { mut unit, install, service, container, resources, given, mut not_applied } = draft;
+    let Draft { unit, install, service, container, resources, given, mut not_applied } = draft;
     let body = match kind {
         Kind::Service => Body::Service(Box::new(fill_service(service, given, resources, &mut not_applied))),
         Kind::Container => Body::Container(Box::new(fill_container(container, given, resources))),
         Kind::Target => Body::Target,
         Kind::Passive => Body::Passive,
     };
-    if unit.default_dependencies {
-        default_dependencies(name, kind, &mut unit);
-    }
     Unit { name: name.clone(), path: path.to_owned(), unit, body, install, not_applied }
 }
 
@@ -114,50 +111,8 @@ fn fill_container(mut container: Container, given: Given, resources: Resources) 
     container
 }
 
-/// `DefaultDependencies=yes`: after the system's early part, gone at shutdown.
-fn default_dependencies(name: &UnitName, kind: Kind, unit: &mut UnitSection) {
-    match (kind, name.suffix()) {
-        (Kind::Container, _) | (_, "slice" | "scope" | "device") => return,
-        (Kind::Target, _) => {
-            // A target is reached when what it pulls in is; unless that one waits for the target.
-            let pulled = [&unit.requires, &unit.wants, &unit.binds_to, &unit.requisite].into_iter().flatten();
-            let pulled: Vec<UnitName> = pulled.filter(|n| !unit.before.contains(n)).cloned().collect();
-            for other in pulled {
-                add(&mut unit.after, other.as_str());
-            }
-        }
-        (Kind::Service, _) => {
-            add(&mut unit.requires, "sysinit.target");
-            add(&mut unit.after, "sysinit.target");
-            add(&mut unit.after, "basic.target");
-        }
-        (Kind::Passive, "mount" | "automount" | "swap") => {}
-        (Kind::Passive, suffix) => {
-            add(&mut unit.requires, "sysinit.target");
-            add(&mut unit.after, "sysinit.target");
-            match suffix {
-                "socket" => add(&mut unit.before, "sockets.target"),
-                "timer" => add(&mut unit.before, "timers.target"),
-                "path" => add(&mut unit.before, "paths.target"),
-                _ => {}
-            }
-        }
-    }
-    if name.as_str() != "shutdown.target" {
-        add(&mut unit.conflicts, "shutdown.target");
-        add(&mut unit.before, "shutdown.target");
-    }
-}
-
-fn add(list: &mut Vec<UnitName>, name: &str) {
-    match UnitName::parse(name) {
-        Ok(name) if !list.contains(&name) => list.push(name),
-        Ok(_) | Err(_) => {}
-    }
-}
-
 impl Default for UnitSection {
-    /// As an empty `[Unit]`, before the dependencies that `DefaultDependencies=` adds.
+    /// As an empty `[Unit]`. What `DefaultDependencies=` adds depends on other units: see [`crate::graph`].
     fn default() -> UnitSection {
         UnitSection {
             description: None,

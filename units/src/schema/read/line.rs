@@ -1,9 +1,11 @@
 //! parse: one assignment, as the setters of a key see it. Keeps nothing.
 use crate::name::UnitName;
+use crate::parse::Diagnostics;
 use crate::parse::lexer::{Place, Text};
 use crate::parse::specifier::{self, SpecifierError, Subject};
 use crate::parse::words::{self, Escapes, Word, WordError};
 use crate::values::ValueError;
+use std::collections::HashSet;
 
 /// A mistake in a value, at a byte offset of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,17 +51,19 @@ impl<'a> Line<'a> {
     }
     /// Notes a mistake at `at` and goes on.
     pub fn note(&mut self, at: usize, why: impl ToString) {
-        self.notes.push(Wrong { at, why: why.to_string() });
+        if self.notes.len() < Diagnostics::MAX {
+            self.notes.push(Wrong { at, why: why.to_string() });
+        }
     }
     /// Specifiers of a part of the value that begins at byte `at`.
     pub fn expand(&mut self, text: &str, at: usize) -> Result<String, Wrong> {
         let (text, errors) = specifier::expand(text, &self.subject);
         for error in &errors {
-            let wrong = Wrong { at: at + error.at(), why: error.to_string() };
+            let at = at + error.at();
             match error {
                 // systemd keeps it as it stands.
-                SpecifierError::Unknown { .. } => self.notes.push(wrong),
-                SpecifierError::Unavailable { .. } => return Err(wrong),
+                SpecifierError::Unknown { .. } => self.note(at, error),
+                SpecifierError::Unavailable { .. } => return Err(Wrong { at, why: error.to_string() }),
             }
         }
         Ok(text)
@@ -177,11 +181,8 @@ pub(super) fn add_names(list: &mut Vec<UnitName>, line: &mut Line<'_>) -> Result
     if line.is_empty() {
         list.clear();
     }
-    for name in names {
-        if !list.contains(&name) {
-            list.push(name);
-        }
-    }
+    let mut there: HashSet<UnitName> = list.iter().cloned().collect();
+    list.extend(names.into_iter().filter(|name| there.insert(name.clone())));
     Ok(())
 }
 

@@ -159,10 +159,12 @@ impl<'a> Reader<'a> {
             let mut line = Line { key, place, value, subject, notes: Vec::new() };
             match self.assign(name, &mut line) {
                 Some(result) => {
-                    let severity = self.kind.slip_in(key);
-                    for wrong in line.notes.into_iter().chain(result.err()) {
+                    // A note costs a word of the line, an error all of it.
+                    let notes = line.notes.into_iter().map(|wrong| (self.kind.slip(), wrong));
+                    let error = result.err().map(|wrong| (self.kind.slip_in(key), wrong));
+                    for (severity, wrong) in notes.chain(error).collect::<Vec<_>>() {
                         let message = format!("{key}: {}", wrong.why);
-                        self.say(path, entry.value.place(wrong.at), severity, message);
+                        self.say(path, value.place(wrong.at), severity, message);
                     }
                 }
                 None => self.unknown_key(path, name, entry),
@@ -201,17 +203,21 @@ impl<'a> Reader<'a> {
     }
 
     fn unknown_key(&mut self, path: &str, section: &str, entry: &Entry) {
-        if entry.key.starts_with("X-") {
+        // Looking for what was meant takes time, and nobody reads a thousand hints.
+        if entry.key.starts_with("X-") || self.found.is_full() {
             return;
         }
-        let hint = hint(nearest(&entry.key, keys(section)));
+        let hint = match section_of(self.name, &entry.key) {
+            Some(other) => format!(" (it belongs in [{other}])"),
+            None => hint(nearest(&entry.key, keys(section))),
+        };
         let message = format!("unknown key {:?} in [{section}]{hint}", entry.key);
         self.say(path, entry.place, Severity::Warning, message);
     }
 
     pub(crate) fn say(&mut self, path: &str, place: Place, severity: Severity, message: String) {
         let Place { line, column } = place;
-        self.found.0.push(Diagnostic { path: path.to_owned(), line, column, severity, message });
+        self.found.push(Diagnostic { path: path.to_owned(), line, column, severity, message });
     }
 }
 
@@ -257,6 +263,11 @@ fn with_processes(section: &str) -> bool {
 fn is_process_key(key: &str) -> bool {
     resources::rlimit_kind(key).is_some()
         || exec::EXEC.iter().chain(resources::RESOURCES).any(|(k, _)| *k == key)
+}
+
+/// The section of a unit like `name` that takes this key.
+pub fn section_of(name: &UnitName, key: &str) -> Option<&'static str> {
+    sections(name).find(|section| keys(section).any(|k| k == key))
 }
 
 /// Every key that a section takes, those that are only known included.

@@ -1,5 +1,5 @@
 //! Records for tests, with every optional field filled in.
-use super::*;
+use crate::control::protocol::*;
 
 pub(crate) fn name(s: &str) -> ContainerName {
     ContainerName::parse(s).unwrap()
