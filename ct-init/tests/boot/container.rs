@@ -23,6 +23,7 @@ const MS_REMOUNT: u64 = 32;
 pub struct Container {
     dir: tempfile::TempDir,
     cgroup: Option<PathBuf>,
+    pid: u32,
     pidfd: OwnedFd,
     listener: OwnedFd,
 }
@@ -34,6 +35,11 @@ pub fn unable() -> bool {
         eprintln!("skipped: making namespaces takes root here");
     }
     !root
+}
+
+/// The binary under test; `CT_INIT=PATH` names another build of it.
+fn binary() -> String {
+    std::env::var("CT_INIT").unwrap_or_else(|_| env!("CARGO_BIN_EXE_ct-init").to_owned())
 }
 
 fn c(text: impl AsRef<Path>) -> CString {
@@ -81,7 +87,7 @@ impl Container {
         let mut report = [0u8; 8];
         let n = rustix::io::read(&spawned.errors, &mut report).unwrap();
         assert_eq!(script.explain(&report[..n]), None);
-        Container { dir, cgroup, pidfd: spawned.pidfd, listener }
+        Container { dir, cgroup, pid: spawned.pid, pidfd: spawned.pidfd, listener }
     }
 
     /// A path inside, as the test sees it.
@@ -108,6 +114,13 @@ impl Container {
                 return (client, failed);
             }
         }
+    }
+
+    /// A value of /proc/PID/smaps_rollup, KiB.
+    pub fn memory(&self, key: &str) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid)).unwrap();
+        let line = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':')).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Sends a signal to its PID 1.
@@ -222,7 +235,7 @@ fn script(root: &Path, listener: &OwnedFd, handover: &OwnedFd) -> Script {
             script.push(bind(root.join("host").to_str().unwrap(), root.join(dir), MS_BIND));
         }
     }
-    script.push(bind(env!("CARGO_BIN_EXE_ct-init"), root.join("ct-init"), MS_BIND));
+    script.push(bind(&binary(), root.join("ct-init"), MS_BIND));
     script.push(Op::Chroot(c(root)));
     script.push(Op::Dup { from: listener.as_raw_fd(), to: LISTEN_FD });
     script.push(Op::Dup { from: handover.as_raw_fd(), to: HANDOVER_FD });

@@ -255,3 +255,17 @@ fn logs_are_streamed_and_followed() {
     }
     assert_eq!(count, 4);
 }
+
+#[test]
+#[ignore = "a measurement, for a release build named by CT_INIT"]
+fn memory_with_one_and_with_a_hundred_services() {
+    let names: Vec<String> = (0..100).map(|i| format!("service-{i}.service")).collect();
+    for count in [1, 100] {
+        let units: Vec<(&str, &str)> = names.iter().take(count).map(|n| (n.as_str(), SLEEPER.1)).collect();
+        let container = Container::boot(&units);
+        let (_client, failed) = container.ready();
+        assert_eq!(failed, Vec::<String>::new());
+        let (pss, anonymous) = (container.memory("Pss"), container.memory("Anonymous"));
+        println!("{count} services: PSS {pss} KiB, anonymous {anonymous} KiB");
+    }
+}
