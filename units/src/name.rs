@@ -26,7 +26,17 @@ pub enum NameError {
 
 /// The suffixes this program reads.
 pub const SUFFIXES: [&str; 12] = [
-    "service", "target", "container", "socket", "timer", "path", "mount", "automount", "swap", "device", "slice",
+    "service",
+    "target",
+    "container",
+    "socket",
+    "timer",
+    "path",
+    "mount",
+    "automount",
+    "swap",
+    "device",
+    "slice",
     "scope",
 ];
 
@@ -55,6 +65,10 @@ impl UnitName {
             other => other,
         }
     }
+    /// `default.target`.
+    pub fn default_target() -> UnitName {
+        UnitName("default.target".to_owned())
+    }
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -79,10 +93,55 @@ impl UnitName {
     pub fn template(&self) -> Option<UnitName> {
         self.instance().map(|_| UnitName(format!("{}@.{}", self.prefix(), self.suffix())))
     }
+    /// `getty@tty1.service` of `getty@.service` and `tty1`; an error if that is no name.
+    pub fn with_instance(&self, instance: &str) -> Result<UnitName, NameError> {
+        UnitName::parse(&format!("{}@{instance}.{}", self.prefix(), self.suffix()))
+    }
     /// Whether it is a template itself (`getty@.service`).
     pub fn is_template(&self) -> bool {
         self.instance() == Some("")
     }
+}
+
+/// What an escaped part of a name stands for: `-` is `/`, `\xHH` a byte. Bytes that are not UTF-8 become U+FFFD.
+pub fn unescape(part: &str) -> String {
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part;
+    while let Some(c) = rest.chars().next() {
+        let (head, tail) = rest.split_at(c.len_utf8());
+        let hex = tail.strip_prefix('x').and_then(|t| t.get(..2)).filter(|_| c == '\\');
+        let byte = hex.and_then(|h| u8::from_str_radix(h, 16).ok());
+        match (byte, c) {
+            (Some(byte), _) => {
+                bytes.push(byte);
+                rest = tail.get(3..).unwrap_or_default();
+                continue;
+            }
+            (None, '-') => bytes.push(b'/'),
+            (None, _) => bytes.extend(head.bytes()),
+        }
+        rest = tail;
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// As [`unescape`], as an absolute path: `home-me` is `/home/me`, `-` is `/`.
+pub fn unescape_path(part: &str) -> String {
+    format!("/{}", unescape(part).trim_start_matches('/'))
+}
+
+/// Escapes any text to a part of a name: `/` is `-`, what can't stand there `\xHH`.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (i, b) in text.bytes().enumerate() {
+        match b {
+            b'/' => out.push('-'),
+            b'.' if i == 0 => out.push_str("\\x2e"),
+            b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b':' | b'_' | b'.' => out.push(char::from(b)),
+            _ => out.push_str(&format!("\\x{b:02x}")),
+        }
+    }
+    out
 }
 
 impl fmt::Display for UnitName {
@@ -104,5 +163,62 @@ impl TryFrom<String> for UnitName {
 impl From<UnitName> for String {
     fn from(n: UnitName) -> String {
         n.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn names() {
+        let check = |s: &str, expect: Result<&str, NameError>| {
+            assert_eq!(UnitName::parse(s).map(String::from), expect.map(str::to_owned), "{s:?}");
+        };
+        check("nginx.service", Ok("nginx.service"));
+        check("a@b.service", Ok("a@b.service"));
+        check("a@.service", Ok("a@.service"));
+        check("x\\x2dy.mount", Ok("x\\x2dy.mount"));
+        check("", Err(NameError::Length));
+        check("nginx", Err(NameError::Suffix));
+        check("nginx.conf", Err(NameError::Suffix));
+        check(".service", Err(NameError::Empty));
+        check("@b.service", Err(NameError::Empty));
+        check("a/b.service", Err(NameError::Character('/')));
+        check("ä.service", Err(NameError::Character('ä')));
+    }
+
+    #[test]
+    fn parts() {
+        let check = |s: &str, expect: (&str, Option<&str>, Option<&str>)| {
+            let name = UnitName::parse(s).unwrap();
+            let template = name.template();
+            assert_eq!((name.prefix(), name.instance(), template.as_ref().map(UnitName::as_str)), expect);
+        };
+        check("a.service", ("a", None, None));
+        check("a@b.service", ("a", Some("b"), Some("a@.service")));
+        check("a@.service", ("a", Some(""), Some("a@.service")));
+        check("a@b@c.service", ("a", Some("b@c"), Some("a@.service")));
+        check("a.b.service", ("a.b", None, None));
+    }
+
+    #[test]
+    fn escapes() {
+        let check = |part: &str, expect: &str| assert_eq!(unescape(part), expect, "{part:?}");
+        check("a-b", "a/b");
+        check("a\\x2db", "a-b");
+        check("\\xzz", "\\xzz");
+        check("\\x", "\\x");
+        check("\\xff", "\u{fffd}");
+        assert_eq!(unescape_path("home-me"), "/home/me");
+        assert_eq!(unescape_path("-"), "/");
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_is_undone(text in "\\PC{0,20}") {
+            prop_assert_eq!(unescape(&escape(&text)), text);
+        }
     }
 }

@@ -1,6 +1,49 @@
 //! values: the quantities a unit file can hold, each with its unit. Touches nothing.
+//!
+//! The types are here; how each is read and written is in a file of its own below `values/`. What `Display` writes,
+//! `FromStr` reads back to the same value.
+pub mod capability;
+mod cpus;
+mod limits;
+mod signal;
+mod size;
+mod span;
+mod status;
+
+pub(crate) use limits::RLIMITS;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+
+/// A value that is not what its key needs: `"512Q" is not a size (try 512M)`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not {expected} (try {hint})")]
+pub struct ValueError {
+    /// What stands there.
+    pub found: String,
+    /// What should: `a size`.
+    pub expected: &'static str,
+    /// An example that would do.
+    pub hint: &'static str,
+}
+
+impl ValueError {
+    pub(crate) fn new(found: &str, expected: &'static str, hint: &'static str) -> ValueError {
+        ValueError { found: found.to_owned(), expected, hint }
+    }
+}
+
+/// `1 yes y true t on` or `0 no n false f off`, in any case.
+pub fn boolean(s: &str) -> Result<bool, ValueError> {
+    const TRUE: [&str; 6] = ["1", "yes", "y", "true", "t", "on"];
+    const FALSE: [&str; 6] = ["0", "no", "n", "false", "f", "off"];
+    if TRUE.iter().any(|t| t.eq_ignore_ascii_case(s)) {
+        Ok(true)
+    } else if FALSE.iter().any(|f| f.eq_ignore_ascii_case(s)) {
+        Ok(false)
+    } else {
+        Err(ValueError::new(s, "a yes or no", "yes"))
+    }
+}
 
 /// A moment on a monotonic clock that the caller owns; microseconds since its epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ pub mod script;
 mod spawn;
 
 pub use nix::errno::Errno;
-pub use spawn::{Spawned, spawn};
+pub use spawn::{FIRST_FREE_FD, Spawned, spawn};
 
 /// Flags of clone3 and unshare, as the kernel has them (64 bits wide: CLONE_INTO_CGROUP does not fit in 32).
 #[allow(missing_docs)]

@@ -3,6 +3,9 @@ use crate::script::Script;
 use crate::{Errno, check, flags};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// Scripts may give the new program any descriptor below this one; the ones they give it from lie here or above.
+pub const FIRST_FREE_FD: i32 = 32;
+
 /// A child that has been cloned and is on its way to exec.
 #[derive(Debug)]
 pub struct Spawned {
@@ -31,6 +34,7 @@ pub fn spawn(script: &Script, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -
     let (errors, report) = unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) };
     // SAFETY: plain fcntl on a descriptor we own.
     check(unsafe { libc::fcntl(errors.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) }.into())?;
+    let report = above_stdio(report)?;
 
     let mut pidfd: libc::c_int = -1;
     let mut args: libc::clone_args = zeroed_args();
@@ -64,6 +68,14 @@ pub fn spawn(script: &Script, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -
     // SAFETY: the kernel has put a fresh descriptor there.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Spawned { pid: pid as u32, pidfd, errors })
+}
+
+/// The report pipe must not lie where the script puts the descriptors of the new program.
+fn above_stdio(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    // SAFETY: a descriptor we own; the copy is fresh.
+    let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST_FREE_FD) }.into())?;
+    // SAFETY: just made, ours alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as i32) })
 }
 
 fn zeroed_args() -> libc::clone_args {

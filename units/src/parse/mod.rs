@@ -1,10 +1,11 @@
 //! parse: bytes of one unit file to sections and entries with positions, and every mistake at once.
 pub mod command;
 pub mod document;
+pub mod environment;
 pub mod lexer;
+pub mod near;
 pub mod specifier;
-
-
+pub mod words;
 
 use std::fmt;
 
@@ -51,6 +52,27 @@ impl fmt::Display for Diagnostic {
 pub struct Diagnostics(pub Vec<Diagnostic>);
 
 impl Diagnostics {
+    /// So many are kept; a file of nothing but mistakes must not fill the memory.
+    pub const MAX: usize = 200;
+
+    /// Adds one. Past [`Diagnostics::MAX`] only the first error still is, so that [`Diagnostics::has_errors`] tells the
+    /// truth.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        let room = self.0.len() < Diagnostics::MAX;
+        if room || (diagnostic.severity == Severity::Error && !self.has_errors()) {
+            self.0.push(diagnostic);
+        }
+    }
+    /// Adds all of another list, by the same rule.
+    pub fn append(&mut self, other: Diagnostics) {
+        for diagnostic in other.0 {
+            self.push(diagnostic);
+        }
+    }
+    /// Whether there is room for more.
+    pub fn is_full(&self) -> bool {
+        self.0.len() >= Diagnostics::MAX
+    }
     /// Whether any of them is an error.
     pub fn has_errors(&self) -> bool {
         self.0.iter().any(|d| d.severity == Severity::Error)

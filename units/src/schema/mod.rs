@@ -1,5 +1,6 @@
 //! schema: what each section means, typed. Touches nothing.
 pub mod container;
+pub mod read;
 pub mod resources;
 pub mod service;
 pub mod unit;

@@ -1,6 +1,6 @@
 //! schema: limits, the same keys for a service and a container's `[Resources]`. Touches nothing.
-use crate::values::{CpuSet, Limit, Percent, Rlimit, Weight};
 use crate::schema::service::RlimitKind;
+use crate::values::{CpuSet, Limit, Percent, Rlimit, Weight};
 
 /// Limits; `None` where the unit is silent.
 #[derive(Clone, Debug, Default, PartialEq)]

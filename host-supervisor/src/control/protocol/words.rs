@@ -31,6 +31,7 @@ pub fn cause(why: Cause) -> String {
         Cause::StartLimit => "started too often".to_owned(),
         Cause::Assert => "an assert was not met".to_owned(),
         Cause::Dependency => "a unit it requires did not come up".to_owned(),
+        Cause::Skipped => "a condition was not met".to_owned(),
     }
 }
 

@@ -1,0 +1,457 @@
+//! life: carries out what a container's life cycle asks for, and feeds back what came of it.
+use super::fleet::{Launching, Run};
+use super::{Daemon, Source, now};
+use crate::apply;
+use crate::control::protocol::words;
+use crate::control::protocol::{EventRow, ExitRow};
+use crate::control::target::ContainerName;
+use crate::facts::HostFacts;
+use crate::ledger::{self, Running};
+use crate::plan::{self, Group, Step, Tree};
+use crate::spec::{Init, Spec};
+use crate::{observe, state};
+use ct_init::proto::Request;
+use nix::libc;
+use slog::{info, warn};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd, AsRawFd};
+use units::UnitName;
+use units::graph::{Ended, Job};
+use units::machine::{Event, Intent, Outcome};
+use units::schema::ExecPhase;
+
+impl Daemon {
+    /// One event for one container, and all that follows from it.
+    pub(crate) fn step(&mut self, name: &str, event: Event) {
+        let first = self.queue.is_empty();
+        self.queue.push_back((name.to_owned(), event));
+        if !first {
+            return; // Somebody up the stack is at it.
+        }
+        while let Some((name, event)) = self.queue.front().cloned() {
+            self.step_one(&name, event);
+            self.queue.pop_front();
+        }
+        self.pump();
+    }
+
+    fn step_one(&mut self, name: &str, event: Event) {
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        let before = c.state();
+        let intents = c.machine.step(event, now());
+        for intent in intents {
+            self.carry_out(name, intent);
+        }
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        let after = c.state();
+        if before != after {
+            c.since = now();
+            self.keep(name);
+            self.event(name, None, "state", after.word());
+            let replies = self.waiters.changed(name, &self.fleet);
+            self.send(replies);
+        }
+    }
+
+    fn carry_out(&mut self, name: &str, intent: Intent) {
+        match intent {
+            Intent::Run(ExecPhase::Start) => self.launch(name),
+            // A container has command lines in no other phase: its policy says so.
+            Intent::Run(
+                phase @ (ExecPhase::Condition
+                | ExecPhase::StartPre
+                | ExecPhase::StartPost
+                | ExecPhase::Reload
+                | ExecPhase::Stop
+                | ExecPhase::StopPost),
+            ) => self.queue.push_back((name.to_owned(), Event::Done(phase, units::machine::Exit::Code(0)))),
+            Intent::Term => self.ask_to_stop(name),
+            Intent::Abort => self.signal(name, libc::SIGABRT),
+            Intent::Kill => self.kill(name),
+            Intent::KillControl => {}
+            // The loop asks each machine for its timer; there is nothing to arm.
+            Intent::Arm(_) | Intent::Disarm => {}
+            Intent::Announce(outcome) => self.announce(name, outcome),
+            Intent::Release(_) => self.release(name),
+            Intent::LimitAction => warn!(self.log, "started too often, left down"; "ct" => name),
+        }
+    }
+
+    /// Reads the unit, makes the plan, runs it.
+    fn launch(&mut self, name: &str) {
+        self.note(name, String::new());
+        if let Err(why) = self.try_launch(name) {
+            warn!(self.log, "could not be started"; "ct" => name, "why" => &why);
+            self.note(name, why);
+            self.queue.push_back((name.to_owned(), Event::SetupFailed(ExecPhase::Start)));
+        }
+    }
+
+    fn try_launch(&mut self, name: &str) -> Result<(), String> {
+        let spec = self.spec_of(name)?;
+        let plan = plan::start(&spec, &self.facts.cgroups, &self.paths);
+        self.prepare_root(&spec)?;
+        self.host.log_to(self.paths.var_of(name).join("init.log"));
+        apply::run(&plan, &mut self.host).map_err(|e| e.to_string())?;
+        let started = self.host.take().ok_or("the start plan has cloned nothing")?;
+        let pid = started.launch.spawned.pid;
+        let failed = |e: std::io::Error| format!("watch it: {e}");
+        let (launching, pidfd) = Launching::of(started.launch, &mut self.sources, name).map_err(failed)?;
+        let ended = self.sources.add(&pidfd, Source::Ended(name.to_owned())).map_err(failed)?;
+        let ct_init = spec.init == Init::CtInit;
+        let run = Run {
+            oom_before: observe::oom_kills(&self.facts.cgroups, &spec),
+            spec,
+            pid,
+            pidfd,
+            ended,
+            launch: Some(launching),
+            started: now(),
+            started_wall: ct_init::clock::wall(),
+            leave: None,
+            frozen: false,
+            units: BTreeMap::new(),
+        };
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.run = Some(run);
+        }
+        info!(self.log, "started"; "ct" => name, "pid" => pid);
+        self.queue.push_back((name.to_owned(), Event::Forked(ExecPhase::Start)));
+        if ct_init {
+            // Its socket listens already; what is said now waits for it.
+            self.connect(name).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The error pipe of a launch: its end means that exec has succeeded.
+    pub(crate) fn launched(&mut self, name: &str) {
+        let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) else { return };
+        let Some(launch) = run.launch.as_ref() else { return };
+        let mut report = [0u8; 64];
+        let read = nix::unistd::read(&launch.errors, &mut report);
+        let failure = match read {
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return,
+            Err(_) | Ok(0) => None,
+            Ok(n) => launch.script.explain(report.get(..n).unwrap_or_default()),
+        };
+        let guest = matches!(run.spec.init, Init::Guest(_));
+        let gone = failure.is_none() && run.launch.is_some() && has_ended(run);
+        if let Some(launch) = run.launch.take() {
+            self.sources.remove(&launch.errors.as_raw_fd(), launch.token);
+        }
+        match failure {
+            Some(failure) => {
+                warn!(self.log, "could not be started"; "ct" => name, "why" => %failure);
+                self.note(name, failure.to_string());
+                self.step(name, Event::SetupFailed(ExecPhase::Start));
+            }
+            // Killed before exec: the pipe ends as well, and the exit tells the rest.
+            None if gone => {}
+            None => {
+                self.step(name, Event::Executed(ExecPhase::Start));
+                if guest {
+                    self.step(name, Event::Ready);
+                }
+            }
+        }
+    }
+
+    /// PID 1 has ended: what it said last, how it ended, what that means.
+    pub(crate) fn ended(&mut self, name: &str) {
+        self.launched(name);
+        self.heard(name);
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        let Some(run) = c.run.as_mut() else { return };
+        let Some(exit) = observe::exit(run.pidfd.as_fd()) else { return };
+        let oom = observe::oom_kills(&self.facts.cgroups, &run.spec) > run.oom_before;
+        let events = state::ended(exit, run.leave, oom);
+        let lasted = now().since(run.started).as_secs();
+        info!(self.log, "ended"; "ct" => name, "how" => words::exit(exit));
+        self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
+        events.into_iter().for_each(|e| self.step(name, e));
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        let cause = c.machine.cause().map_or_else(|| words::exit(exit), words::cause);
+        let then = c.state().word().to_owned();
+        c.push_exit(ExitRow { at: ct_init::clock::wall(), cause: cause.clone(), lasted, then });
+        self.event(name, None, "exit", &cause);
+    }
+
+    /// The polite way: ct-init stops its units; a guest's own init gets the signal that systemd documents.
+    fn ask_to_stop(&mut self, name: &str) {
+        let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else {
+            return self.queue.push_back((name.to_owned(), Event::Empty));
+        };
+        let guest = matches!(run.spec.init, Init::Guest(_));
+        if run.frozen {
+            self.freeze(name, false);
+        }
+        if guest || self.tell(name, &Request::Shutdown).is_err() {
+            // SIGRTMIN+3 halts systemd; ct-init takes it as well when its link is gone.
+            self.signal(name, libc::SIGRTMIN() + 3);
+        }
+    }
+
+    fn kill(&mut self, name: &str) {
+        let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else {
+            return self.queue.push_back((name.to_owned(), Event::Empty));
+        };
+        let group = Group { tree: Tree::Unified, path: run.spec.group.clone() };
+        if self.facts.cgroups.unified.is_some() {
+            let steps = vec![Step::Thaw(group.clone()), Step::Kill(group)];
+            let plan = plan::Plan { title: format!("kill {name}"), steps };
+            if let Err(e) = apply::run(&plan, &mut self.host) {
+                self.warn("could not kill the whole group, killing PID 1", name, &e);
+            }
+        }
+        self.signal(name, libc::SIGKILL);
+    }
+
+    /// A signal to PID 1, if it is there.
+    pub(crate) fn signal(&mut self, name: &str, signal: i32) {
+        if let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) {
+            let _ = ct_sys::proc::pidfd_send_signal(run.pidfd.as_fd(), signal);
+        }
+    }
+
+    /// Freezes or thaws the container's v2 group.
+    pub(crate) fn freeze(&mut self, name: &str, freeze: bool) {
+        let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) else { return };
+        let group = Group { tree: Tree::Unified, path: run.spec.group.clone() };
+        let step = match freeze {
+            true => Step::Write { group, file: "cgroup.freeze".into(), value: "1".into() },
+            false => Step::Thaw(group),
+        };
+        let plan = plan::Plan { title: format!("freeze {name}"), steps: vec![step] };
+        match apply::run(&plan, &mut self.host) {
+            Ok(()) => run.frozen = freeze,
+            Err(e) => self.warn("could not change its freezer", name, &e),
+        }
+    }
+
+    /// Nothing of it runs any more: what it had is removed.
+    fn release(&mut self, name: &str) {
+        self.unlink(name);
+        let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.take()) else { return };
+        if let Some(launch) = &run.launch {
+            self.sources.remove(&launch.errors.as_raw_fd(), launch.token);
+        }
+        self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
+        let plan = plan::release(&run.spec, &self.facts.cgroups, &self.paths);
+        // Each step for itself: a group that can't be removed must not keep the rest.
+        for step in plan.steps {
+            let one = plan::Plan { title: plan.title.clone(), steps: vec![step] };
+            if let Err(e) = apply::run(&one, &mut self.host) {
+                self.warn("left behind", name, &e);
+            }
+        }
+    }
+
+    fn announce(&mut self, name: &str, outcome: Outcome) {
+        let how = match outcome {
+            Outcome::Up | Outcome::Skipped | Outcome::Down => Some(Ended::Done),
+            Outcome::Failed(_) => Some(Ended::Failed),
+            Outcome::Reloaded(_) => None,
+        };
+        if let (Some(how), Ok(unit)) = (how, UnitName::parse_short(name, "container")) {
+            self.jobs.ended(&unit, how);
+        }
+        let note = self.fleet.get(name).map_or(String::new(), |c| c.note.clone());
+        let replies = self.waiters.announced(name, outcome, &note);
+        self.send(replies);
+        if let Outcome::Failed(_) = outcome {
+            let on = self.graph().on_failure(&unit_name(name));
+            on.into_iter().for_each(|u| self.queue.push_back((u.stem().to_owned(), Event::Start)));
+        }
+    }
+
+    /// Starts and stops whatever the graph lets go now.
+    pub(crate) fn pump(&mut self) {
+        loop {
+            let jobs = self.jobs.ready();
+            if jobs.is_empty() {
+                return;
+            }
+            for job in jobs {
+                let (unit, event) = match job {
+                    Job::Start(unit) => (unit, Event::Start),
+                    Job::Stop(unit) => (unit, Event::Stop),
+                    Job::Refuse(unit, on) => {
+                        self.note(unit.stem(), format!("{} did not come up", on.stem()));
+                        (unit, Event::Refuse(units::machine::Cause::Dependency))
+                    }
+                };
+                self.begin(&unit, event);
+            }
+        }
+    }
+
+    /// One job; a container that is where the job wants it ends the job at once.
+    fn begin(&mut self, unit: &UnitName, event: Event) {
+        let already = match self.fleet.get(unit.stem()) {
+            None => Some(Ended::Failed),
+            Some(c) if event == Event::Start && c.machine.is_up() => Some(Ended::Done),
+            Some(c) if event == Event::Stop && c.machine.is_at_rest() => Some(Ended::Done),
+            Some(_) => None,
+        };
+        match already {
+            Some(how) => self.jobs.ended(unit, how),
+            None => self.step(unit.stem(), event),
+        }
+    }
+
+    fn note(&mut self, name: &str, why: String) {
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.note = why;
+        }
+    }
+
+    /// Remembers and tells that something happened.
+    pub(crate) fn event(&mut self, name: &str, unit: Option<&str>, kind: &str, message: &str) {
+        let row = EventRow {
+            at: ct_init::clock::wall(),
+            event: kind.to_owned(),
+            container: ContainerName::parse(name).ok(),
+            unit: unit.map(str::to_owned),
+            message: message.to_owned(),
+            fields: BTreeMap::new(),
+        };
+        self.tell_followers(&row);
+        self.events.push(row);
+    }
+
+    /// Writes down what has to outlive this process.
+    fn keep(&mut self, name: &str) {
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        let wanted_up = c.machine.wanted() == units::machine::Wanted::Up;
+        let mut failed = None;
+        if c.durable.wanted_up != wanted_up {
+            c.durable.wanted_up = wanted_up;
+            failed = ledger::write(&self.paths.var_of(name).join("state.json"), &c.durable).err();
+        }
+        if let Some(run) = &c.run {
+            let running = Running {
+                pid: run.pid,
+                start_time: observe::start_time(run.pid).unwrap_or(0),
+                boot_id: self.facts.boot_id.clone(),
+                started: run.started_wall,
+                spec: run.spec.clone(),
+                machine: c.machine.keep(),
+            };
+            failed = failed.or(ledger::write(&self.paths.run_of(name).join("run.json"), &running).err());
+        }
+        if let Some(e) = failed {
+            self.complain("could not write the state down, going on in memory", &e);
+        }
+    }
+
+    /// Takes up the containers that an earlier supervisor of this boot has left running.
+    pub(crate) fn adopt(&mut self) {
+        self.refresh();
+        let names: Vec<String> = std::fs::read_dir(self.paths.run().join("containers"))
+            .map(|d| d.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
+            .unwrap_or_default();
+        for name in names {
+            match ledger::read::<Running>(&self.paths.run_of(&name).join("run.json")) {
+                Ok(Some(running)) => self.adopt_one(&name, running),
+                Ok(None) => {}
+                Err(e) => self.complain("could not read what ran", &e),
+            }
+        }
+    }
+
+    fn adopt_one(&mut self, name: &str, running: Running) {
+        let alive = running.boot_id == self.facts.boot_id
+            && observe::start_time(running.pid) == Some(running.start_time);
+        let pidfd = alive.then(|| ct_sys::proc::pidfd_open(running.pid).ok()).flatten();
+        self.know(name);
+        let policy = self.policy_of(name);
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        let (machine, intents) = units::machine::Machine::restore(policy, running.machine, now());
+        c.machine = machine;
+        let Some(pidfd) = pidfd else {
+            // It ended while nobody watched: that is never a success.
+            let group = running.spec.clone();
+            self.remove_leftovers(name, &group);
+            return [Event::MainExited(units::machine::Exit::Unknown, false), Event::Empty]
+                .into_iter()
+                .for_each(|e| self.step(name, e));
+        };
+        let Ok(ended) = self.sources.add(&pidfd, Source::Ended(name.to_owned())) else { return };
+        let ct_init = running.spec.init == Init::CtInit;
+        let ago = ct_init::clock::wall().saturating_sub(running.started);
+        c.run = Some(Run {
+            oom_before: observe::oom_kills(&self.facts.cgroups, &running.spec),
+            spec: running.spec,
+            pid: running.pid,
+            pidfd,
+            ended,
+            launch: None,
+            started: units::values::Tick(now().0.saturating_sub(ago)),
+            started_wall: running.started,
+            leave: None,
+            frozen: false,
+            units: BTreeMap::new(),
+        });
+        info!(self.log, "adopted"; "ct" => name, "pid" => running.pid);
+        intents.into_iter().for_each(|i| self.carry_out(name, i));
+        if ct_init && let Err(e) = self.connect(name) {
+            self.warn("adopted without its ct-init", name, &e);
+        }
+    }
+
+    fn remove_leftovers(&mut self, name: &str, spec: &Spec) {
+        let plan = plan::release(spec, &self.facts.cgroups, &self.paths);
+        for step in plan.steps {
+            let one = plan::Plan { title: plan.title.clone(), steps: vec![step] };
+            if let Err(e) = apply::run(&one, &mut self.host) {
+                self.warn("left behind", name, &e);
+            }
+        }
+    }
+
+    /// Starts what is to run at boot.
+    pub(crate) fn boot(&mut self) {
+        use units::schema::unit::Autostart;
+        let wanted = |c: &super::fleet::Container| match c.unit.as_ref().and_then(|u| u.install.autostart) {
+            Some(Autostart::Yes) => true,
+            Some(Autostart::Last) => c.durable.wanted_up,
+            Some(Autostart::No) | None => false,
+        };
+        let names: VecDeque<String> = self
+            .fleet
+            .all
+            .iter()
+            .filter(|(_, c)| c.run.is_none() && wanted(c))
+            .map(|(n, _)| n.clone())
+            .collect();
+        let names: Vec<UnitName> = names.iter().map(|n| unit_name(n)).collect();
+        self.start_all(&names);
+    }
+}
+
+/// Whether PID 1 is a zombie or gone, without reaping it.
+fn has_ended(run: &Run) -> bool {
+    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::PIDFd(run.pidfd.as_fd()), flags), Ok(WaitStatus::StillAlive))
+}
+
+/// `web` as `web.container`; names of containers are always good for that.
+pub(crate) fn unit_name(name: &str) -> UnitName {
+    UnitName::parse_short(name, "container")
+        .or_else(|_| UnitName::parse("invalid.container"))
+        .unwrap_or_else(|_| unreachable!("a constant name is valid"))
+}
+
+/// Facts as specifiers.
+pub(crate) fn specifiers(facts: &HostFacts) -> units::parse::specifier::Context {
+    units::parse::specifier::Context {
+        hostname: Some(facts.hostname.clone()).filter(|s| !s.is_empty()),
+        machine_id: facts.machine_id.clone(),
+        boot_id: Some(facts.boot_id.replace('-', "")).filter(|s| !s.is_empty()),
+        kernel_release: Some(facts.kernel.clone()).filter(|s| !s.is_empty()),
+        architecture: Some(facts.machine.replace('_', "-")),
+        ..units::parse::specifier::Context::default()
+    }
+}

@@ -1,0 +1,118 @@
+//! link: the control connection to one ct-init. What comes from there is hostile: bounded, checked, never believed
+//! about the host.
+use super::{Daemon, Source, now};
+use crate::apply::connect;
+use crate::control::protocol::{Fault, FaultKind};
+use ct_init::proto::{Report, Request, UnitStatus, VERSION};
+use ct_init::wire::{Wire, WireError, decode};
+use mio::Token;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use units::machine::Event;
+
+/// A container has at most so many units that are remembered.
+const MAX_UNITS: usize = 4096;
+
+/// A connection to a ct-init.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) wire: Wire,
+    pub(crate) token: Token,
+    /// The last tag given out.
+    pub(crate) tag: u32,
+}
+
+impl Daemon {
+    /// Connects to a container's ct-init, says hello and asks to be told everything.
+    pub(crate) fn connect(&mut self, name: &str) -> Result<(), Fault> {
+        let fd = self.socket_to(name)?;
+        let failed = |e: &dyn std::error::Error| Fault::of(FaultKind::Failed, e);
+        let mut wire = Wire::new(fd).map_err(|e| failed(&e))?;
+        for request in [Request::Hello { version: VERSION }, Request::Watch, Request::List { tag: 0 }] {
+            wire.send(&request, None).map_err(|e| failed(&e))?;
+        }
+        let raw = wire.as_fd().as_raw_fd();
+        let token = self.sources.add(&raw, Source::Link(name.to_owned())).map_err(|e| failed(&e))?;
+        self.links.insert(name.to_owned(), Link { wire, token, tag: 0 });
+        Ok(())
+    }
+
+    /// A fresh connection to a container's ct-init, nothing said on it.
+    pub(crate) fn socket_to(&self, name: &str) -> Result<OwnedFd, Fault> {
+        let path = self.paths.run_of(name).join("init.sock");
+        connect(&path).map_err(|e| Fault::new(FaultKind::Failed, format!("{name}: reach ct-init: {e}")))
+    }
+
+    pub(crate) fn unlink(&mut self, name: &str) {
+        if let Some(link) = self.links.remove(name) {
+            self.sources.remove(&link.wire.as_fd().as_raw_fd(), link.token);
+        }
+    }
+
+    /// Sends a request to a container's ct-init.
+    pub(crate) fn tell(&mut self, name: &str, request: &Request) -> Result<(), Fault> {
+        let Some(link) = self.links.get_mut(name) else {
+            return Err(Fault::new(FaultKind::Failed, format!("{name}: no ct-init answers inside")));
+        };
+        link.wire.send(request, None).map_err(|e| Fault::of(FaultKind::Failed, &e))
+    }
+
+    /// The link is readable or writable: takes in all that is there.
+    pub(crate) fn heard(&mut self, name: &str) {
+        loop {
+            let Some(link) = self.links.get_mut(name) else { return };
+            let flushed = link.wire.flush();
+            match flushed.and_then(|()| link.wire.receive()) {
+                Ok(None) => return,
+                Ok(Some(packet)) => match decode::<Report>(&packet.bytes) {
+                    Ok(report) => self.told(name, report),
+                    Err(e) => return self.lost(name, &e),
+                },
+                Err(e) => return self.lost(name, &e),
+            }
+        }
+    }
+
+    fn lost(&mut self, name: &str, error: &WireError) {
+        if !matches!(error, WireError::Closed) {
+            self.warn("closed the connection to a ct-init", name, error);
+        }
+        self.unlink(name);
+        let replies = self.waiters.link_lost(name);
+        self.send(replies);
+    }
+
+    fn told(&mut self, name: &str, report: Report) {
+        match report {
+            Report::Hello { .. } => {}
+            Report::Ready { .. } => self.step(name, Event::Ready),
+            Report::Unit(status) => self.unit_changed(name, status),
+            Report::Units { units, .. } => units.into_iter().for_each(|u| self.unit_changed(name, u)),
+            Report::Done { tag, result } => {
+                let replies = self.waiters.unit_done(name, tag, result);
+                self.send(replies);
+            }
+            Report::Leaving(leave) => {
+                if let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) {
+                    run.leave = Some(leave);
+                }
+            }
+            Report::Notice(text) => self.warn("from inside", name, &text),
+        }
+    }
+
+    fn unit_changed(&mut self, name: &str, status: UnitStatus) {
+        let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) else { return };
+        let known = run.units.get(&status.name).map(|(u, _)| (u.active.clone(), u.sub.clone()));
+        if known.is_none() && run.units.len() >= MAX_UNITS {
+            return;
+        }
+        let changed = known.is_some_and(|k| k != (status.active.clone(), status.sub.clone()));
+        let (unit, words) = (status.name.clone(), format!("{} ({})", status.active, status.sub));
+        run.units.insert(status.name.clone(), (status, now()));
+        if changed {
+            self.event(name, Some(&unit), "unit", &words);
+        }
+        let replies = self.waiters.units_changed(name, &self.fleet);
+        self.send(replies);
+    }
+}

@@ -1,0 +1,329 @@
+//! daemon: the one loop. Waits for readiness, hands each event to the fleet, answers clients; never blocks.
+mod act;
+mod answer;
+mod create;
+mod fleet;
+pub(crate) mod life;
+mod link;
+mod lock;
+pub(crate) mod read;
+mod waiters;
+mod workers;
+
+pub use workers::{REMOVE, TEMPLATE};
+
+use crate::apply::RealHost;
+use crate::control::protocol::Reply;
+use crate::control::server::{ClientId, Incoming, Limits, Server};
+use crate::facts::{HostFacts, probe};
+use crate::paths::Paths;
+use crate::report::events::Events;
+use crate::report::log;
+use fleet::Fleet;
+use link::Link;
+use mio::unix::SourceFd;
+use mio::{Interest, Poll, Registry, Token};
+use nix::libc;
+use slog::{Logger, error, info, warn};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+use units::graph::Scheduler;
+use units::values::Tick;
+use waiters::Waiters;
+use workers::Workers;
+
+/// What it is started with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--root`.
+    pub root: PathBuf,
+    /// `--cgroup-parent`; none: from the root.
+    pub cgroup_parent: Option<String>,
+    /// The ct-init program.
+    pub init: PathBuf,
+}
+
+/// Why it could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A directory, a socket, the loop.
+    #[error("{0}")]
+    Io(String, #[source] io::Error),
+    /// Another one serves this root.
+    #[error(
+        "another supervisor (pid {pid}) already serves {root} (stop it, or give this one another --root)"
+    )]
+    Taken {
+        /// Its pid.
+        pid: String,
+        /// The root.
+        root: PathBuf,
+    },
+    /// The control socket.
+    #[error("{0}")]
+    Listen(#[from] crate::control::server::listen::ListenError),
+    /// ct-init is missing.
+    #[error("open ct-init at {0}: {1} (install it, or name it with --init)")]
+    NoInit(PathBuf, crate::apply::Cause),
+}
+
+/// What a readiness event is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Source {
+    /// PID 1 of a container has ended.
+    Ended(String),
+    /// The error pipe of a container's launch.
+    Launch(String),
+    /// A container's ct-init says something.
+    Link(String),
+    /// A worker writes.
+    Worker(u64),
+    /// A worker has ended.
+    WorkerEnded(u64),
+}
+
+const SIGNALS: Token = Token(0);
+const SERVER: Token = Token(1);
+/// Above all of the server's.
+const FIRST_SOURCE: usize = 1 << 20;
+
+/// Registered descriptors and what they mean.
+#[derive(Debug)]
+pub(crate) struct Sources {
+    registry: Registry,
+    next: usize,
+    by_token: BTreeMap<usize, Source>,
+}
+
+impl Sources {
+    /// Registers a descriptor; events name `source`.
+    pub(crate) fn add(&mut self, fd: &impl AsRawFd, source: Source) -> io::Result<Token> {
+        let token = Token(self.next);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        // A pidfd and a pipe's reading end never become writable; asking does no harm.
+        self.registry.register(&mut SourceFd(&fd.as_raw_fd()), token, interest)?;
+        self.next += 1;
+        self.by_token.insert(token.0, source);
+        Ok(token)
+    }
+    /// Takes it out again, before the descriptor is closed.
+    pub(crate) fn remove(&mut self, fd: &impl AsRawFd, token: Token) {
+        if self.by_token.remove(&token.0).is_some() {
+            let _ = self.registry.deregister(&mut SourceFd(&fd.as_raw_fd()));
+        }
+    }
+}
+
+/// The supervisor.
+pub struct Daemon {
+    pub(crate) log: Logger,
+    pub(crate) paths: Paths,
+    pub(crate) facts: HostFacts,
+    pub(crate) cgroup_parent: String,
+    pub(crate) host: RealHost,
+    pub(crate) sources: Sources,
+    pub(crate) fleet: Fleet,
+    pub(crate) links: BTreeMap<String, Link>,
+    /// Which container may start or stop next, while several are on their way.
+    pub(crate) jobs: Scheduler,
+    /// Events that are still to be stepped; a step may cause more.
+    pub(crate) queue: VecDeque<(String, units::machine::Event)>,
+    pub(crate) waiters: Waiters,
+    pub(crate) workers: Workers,
+    pub(crate) events: Events,
+    pub(crate) followers: Vec<ClientId>,
+    /// A shutdown was asked for; ends the loop once nothing runs.
+    pub(crate) leaving: bool,
+    server: Server,
+    signals: std::os::unix::net::UnixStream,
+    poll: Poll,
+    _lock: lock::Lock,
+}
+
+/// Runs until SIGTERM (containers run on) or a shutdown (all stopped).
+///
+/// # Errors
+/// What kept it from starting.
+pub fn run(options: &Options) -> Result<(), DaemonError> {
+    let mut daemon = Daemon::new(options)?;
+    daemon.adopt();
+    daemon.boot();
+    daemon.serve()
+}
+
+/// The monotonic clock that all of it lives by.
+pub(crate) fn now() -> Tick {
+    ct_init::clock::now()
+}
+
+impl Daemon {
+    fn new(options: &Options) -> Result<Daemon, DaemonError> {
+        let failed = |what: String| move |e: io::Error| DaemonError::Io(what, e);
+        let log = log::logger();
+        let root = std::fs::canonicalize(&options.root)
+            .map_err(failed(format!("open the root {}", options.root.display())))?;
+        let paths = Paths::new(root);
+        let run = paths.run();
+        std::fs::create_dir_all(run.join("containers")).map_err(failed(format!("make {}", run.display())))?;
+        for dir in [paths.containers(), paths.templates()] {
+            std::fs::create_dir_all(&dir)
+                .and_then(|()| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)))
+                .map_err(failed(format!("make {}", dir.display())))?;
+        }
+        let lock = lock::take(&paths)?;
+        let facts = probe();
+        let host = RealHost::new(facts.cgroups.clone(), &options.init)
+            .map_err(|e| DaemonError::NoInit(options.init.clone(), e))?;
+        let poll = Poll::new().map_err(failed("make the event loop".into()))?;
+        let registry =
+            |poll: &Poll| poll.registry().try_clone().map_err(failed("make the event loop".into()));
+        let signals = signals(&poll).map_err(failed("catch signals".into()))?;
+        let listener = control_socket(&paths)?;
+        let server = Server::new(listener, &registry(&poll)?, SERVER, Limits::default())
+            .map_err(failed("serve clients".into()))?;
+        let sources = Sources { registry: registry(&poll)?, next: FIRST_SOURCE, by_token: BTreeMap::new() };
+        let cgroup_parent = options.cgroup_parent.clone().unwrap_or_else(|| paths.cgroup_parent());
+        info!(log, "supervisor started"; "root" => %paths.root().display(), "cgroup" => &cgroup_parent);
+        Ok(Daemon {
+            log,
+            paths,
+            facts,
+            cgroup_parent,
+            host,
+            sources,
+            fleet: Fleet::default(),
+            links: BTreeMap::new(),
+            jobs: Scheduler::default(),
+            queue: VecDeque::new(),
+            waiters: Waiters::default(),
+            workers: Workers::default(),
+            events: Events::default(),
+            followers: Vec::new(),
+            leaving: false,
+            server,
+            signals,
+            poll,
+            _lock: lock,
+        })
+    }
+
+    fn serve(&mut self) -> Result<(), DaemonError> {
+        let mut events = mio::Events::with_capacity(256);
+        loop {
+            if self.leaving && self.fleet.is_quiet() && self.workers.is_idle() {
+                info!(self.log, "all containers are down, leaving");
+                return Ok(());
+            }
+            let timeout = self.timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(DaemonError::Io("wait for events".into(), e)),
+                Ok(()) => {}
+            }
+            for event in &events {
+                if self.turn(event) {
+                    info!(self.log, "asked to leave, containers run on");
+                    return Ok(());
+                }
+            }
+            self.timers();
+            self.requests();
+        }
+    }
+
+    /// One event. True: leave now.
+    fn turn(&mut self, event: &mio::event::Event) -> bool {
+        if event.token() == SIGNALS {
+            return self.signalled();
+        }
+        if self.server.owns(event.token()) {
+            self.server.event(event, now());
+            return false;
+        }
+        match self.sources.by_token.get(&event.token().0).cloned() {
+            None => {} // Removed earlier in this turn.
+            Some(Source::Launch(name)) => self.launched(&name),
+            Some(Source::Ended(name)) => self.ended(&name),
+            Some(Source::Link(name)) => self.heard(&name),
+            Some(Source::Worker(id)) => self.worker_wrote(id),
+            Some(Source::WorkerEnded(id)) => self.worker_ended(id),
+        }
+        false
+    }
+
+    fn signalled(&mut self) -> bool {
+        use std::io::Read;
+        let mut bytes = [0u8; 64];
+        // One byte a signal, but which signal it was is in none of them: TERM and INT mean the same here.
+        matches!(self.signals.read(&mut bytes), Ok(1..))
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let own =
+            self.fleet.deadline().into_iter().chain(self.server.deadline()).chain(self.waiters.deadline());
+        own.min().map(|at| at.since(now()) + Duration::from_millis(1))
+    }
+
+    fn timers(&mut self) {
+        let now = now();
+        self.server.tick(now);
+        for name in self.fleet.due(now) {
+            self.step(&name, units::machine::Event::Timer);
+        }
+        let replies = self.waiters.expire(now);
+        self.send(replies);
+    }
+
+    fn requests(&mut self) {
+        while let Some(incoming) = self.server.poll() {
+            match incoming {
+                Incoming::Call { client, peer, request, fds, .. } => self.call(client, &peer, request, fds),
+                Incoming::Gone(client) => {
+                    self.waiters.forget(client);
+                    self.followers.retain(|c| *c != client);
+                }
+            }
+        }
+    }
+
+    /// Hands replies out.
+    pub(crate) fn send(&mut self, replies: Vec<(ClientId, Reply)>) {
+        for (client, reply) in replies {
+            self.server.reply(client, reply, now());
+        }
+    }
+
+    pub(crate) fn reply(&mut self, client: ClientId, reply: Reply) {
+        self.server.reply(client, reply, now());
+    }
+
+    pub(crate) fn complain(&self, what: &str, error: &dyn std::error::Error) {
+        error!(self.log, "{}", what; "error" => %error);
+    }
+
+    pub(crate) fn warn(&self, what: &str, name: &str, why: &dyn std::fmt::Display) {
+        warn!(self.log, "{}", what; "ct" => name, "why" => %why);
+    }
+}
+
+/// The varlink socket, for the group `ct` where the host has one.
+fn control_socket(paths: &Paths) -> Result<std::os::unix::net::UnixListener, DaemonError> {
+    use crate::control::server::listen::{group_id, listen};
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    Ok(listen(&paths.socket(), group_id(&groups, "ct"))?)
+}
+
+/// TERM and INT come as bytes on a socket. SIGPIPE is ignored: a client or reader that goes away is an error code.
+fn signals(poll: &Poll) -> io::Result<std::os::unix::net::UnixStream> {
+    let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
+    reader.set_nonblocking(true)?;
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        signal_hook::low_level::pipe::register(signal, OwnedFd::from(writer.try_clone()?))?;
+    }
+    poll.registry().register(&mut SourceFd(&reader.as_raw_fd()), SIGNALS, Interest::READABLE)?;
+    Ok(reader)
+}

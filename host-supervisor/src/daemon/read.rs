@@ -1,0 +1,272 @@
+//! read: container units from their folders into the fleet, and from there to specs. Changes no container.
+use super::fleet::Container;
+use super::life::{specifiers, unit_name};
+use super::{Daemon, now};
+use crate::facts::HostFacts;
+use crate::ledger::{self, Durable};
+use crate::paths::{Paths, hash};
+use crate::resolve::{Given, HOST_TEMPLATE, resolve};
+use crate::spec::{IdRange, Root as SpecRoot, Spec};
+use crate::template;
+use ct_init::root::Root;
+use slog::warn;
+use std::collections::BTreeSet;
+use std::path::Path;
+use units::catalog::{Catalog, Loaded, Outcome};
+use units::graph::{Absent, Graph};
+use units::machine::{Machine, Policy};
+use units::merge::{Fragment, assemble};
+use units::schema::{Body, Unit};
+use units::{Diagnostics, Severity, UnitName};
+
+/// Where container units are, the first wins.
+pub(crate) const SEARCH: [&str; 2] = ["/etc/ct", "/usr/lib/ct"];
+
+/// Ids of containers begin here: above what distributions give to users and subordinate ids (login.defs), and below
+/// 2³¹, which some programs take for a sign.
+const POOL_BASE: u32 = 0x2000_0000;
+/// So many ranges of 65,536 there are.
+const POOL_RANGES: u32 = 8192;
+const RANGE: u32 = 65_536;
+
+/// Reads every container unit below a root, without a supervisor. For each name, what became of it.
+pub(crate) fn load_all(paths: &Paths, facts: &HostFacts) -> Vec<Loaded> {
+    let (root, context) = (Root::new(paths.root()), specifiers(facts));
+    let search = SEARCH.map(str::to_owned);
+    let catalog = Catalog::new(&root, &search, &["container"], &context);
+    catalog.names().iter().filter(|n| !n.is_template()).map(|n| catalog.load(n)).collect()
+}
+
+/// Reads one, also an instance of a template.
+pub(crate) fn load_one(paths: &Paths, facts: &HostFacts, name: &UnitName) -> Loaded {
+    let (root, context) = (Root::new(paths.root()), specifiers(facts));
+    let search = SEARCH.map(str::to_owned);
+    Catalog::new(&root, &search, &["container"], &context).load(name)
+}
+
+impl Daemon {
+    /// Reads all units again. Containers without a file stay known as long as something of them runs.
+    pub(crate) fn refresh(&mut self) {
+        let loaded = load_all(&self.paths, &self.facts);
+        let present: BTreeSet<String> = loaded.iter().map(|l| l.name.stem().to_owned()).collect();
+        loaded.into_iter().for_each(|l| self.take_in(l));
+        let gone: Vec<String> = self.fleet.all.keys().filter(|n| !present.contains(*n)).cloned().collect();
+        for name in gone {
+            let loaded = load_one(&self.paths, &self.facts, &unit_name(&name));
+            let at_rest = self.fleet.get(&name).is_some_and(|c| c.run.is_none() && c.machine.is_at_rest());
+            match loaded.outcome {
+                Outcome::Missing if at_rest => drop(self.fleet.all.remove(&name)),
+                Outcome::Unit(_) | Outcome::Masked | Outcome::Missing | Outcome::Broken => {
+                    self.take_in(loaded)
+                }
+            }
+        }
+    }
+
+    /// Makes sure a container is known that may be an instance of a template, or run without a file.
+    pub(crate) fn know(&mut self, name: &str) {
+        if self.fleet.get(name).is_none() {
+            let loaded = load_one(&self.paths, &self.facts, &unit_name(name));
+            self.take_in(loaded);
+        }
+    }
+
+    /// Whether there is a container of this name, now that its file was looked for.
+    pub(crate) fn exists(&mut self, name: &str) -> bool {
+        if self.fleet.get(name).is_some() {
+            return true;
+        }
+        let loaded = load_one(&self.paths, &self.facts, &unit_name(name));
+        let there = !matches!(loaded.outcome, Outcome::Missing);
+        if there {
+            self.take_in(loaded);
+        }
+        there
+    }
+
+    fn take_in(&mut self, loaded: Loaded) {
+        let name = loaded.name.stem().to_owned();
+        if self.fleet.get(&name).is_none() {
+            let durable = self.durable(&name);
+            self.fleet.all.insert(name.clone(), Container::new(durable, Machine::new(placeholder_policy())));
+        }
+        let Some(c) = self.fleet.get_mut(&name) else { return };
+        c.files = loaded.paths;
+        match loaded.outcome {
+            Outcome::Unit(unit) => {
+                if let Body::Container(container) = &unit.body {
+                    c.machine.set_policy(Policy::of_container(container, &unit.unit));
+                }
+                c.unit = Some(*unit);
+                c.broken = None;
+            }
+            Outcome::Masked => {
+                c.unit = None;
+                c.broken = Some("its unit is masked (linked to /dev/null)".to_owned());
+            }
+            Outcome::Missing => {
+                c.unit = None;
+                c.broken = Some("its unit file is gone".to_owned());
+            }
+            Outcome::Broken => {
+                let first = sentence(&loaded.diagnostics);
+                if c.broken.as_ref() != Some(&first) {
+                    warn!(self.log, "unit can't be used"; "ct" => &name, "why" => &first);
+                }
+                c.unit = None;
+                c.broken = Some(first);
+            }
+        }
+    }
+
+    /// What a container keeps over boots, made when it is first seen.
+    fn durable(&self, name: &str) -> Durable {
+        let path = self.paths.var_of(name).join("state.json");
+        match ledger::read::<Durable>(&path) {
+            Ok(Some(durable)) => return durable,
+            Ok(None) => {}
+            Err(e) => self.complain("could not read a container's state", &e),
+        }
+        let durable = Durable { ids: self.free_ids(), wanted_up: false };
+        if self.paths.var_of(name).is_dir()
+            && let Err(e) = ledger::write(&path, &durable)
+        {
+            self.complain("could not write a container's state", &e);
+        }
+        durable
+    }
+
+    /// A range that no container here has, begun at a place of this root's own.
+    fn free_ids(&self) -> IdRange {
+        let mut taken: BTreeSet<u32> = self.fleet.all.values().map(|c| c.durable.ids.base).collect();
+        let dirs = std::fs::read_dir(self.paths.containers()).into_iter().flatten().flatten();
+        for dir in dirs {
+            if let Ok(Some(d)) = ledger::read::<Durable>(&dir.path().join("state.json")) {
+                taken.insert(d.ids.base);
+            }
+        }
+        let first = match self.paths.root() == Path::new("/") {
+            true => 0,
+            false => hash(self.paths.root().as_os_str().as_encoded_bytes()) % POOL_RANGES,
+        };
+        let bases = (0..POOL_RANGES).map(|i| POOL_BASE + ((first + i) % POOL_RANGES) * RANGE);
+        let base = bases.into_iter().find(|b| !taken.contains(b)).unwrap_or(POOL_BASE);
+        IdRange { base, size: RANGE }
+    }
+
+    /// The spec that a start would use now.
+    pub(crate) fn spec_of(&mut self, name: &str) -> Result<Spec, String> {
+        let loaded = load_one(&self.paths, &self.facts, &unit_name(name));
+        self.take_in(loaded);
+        let c = self.fleet.get(name).ok_or_else(|| format!("there is no container {name}"))?;
+        if let Some(why) = &c.broken {
+            return Err(why.clone());
+        }
+        let unit = c.unit.as_ref().ok_or_else(|| "its unit was not read".to_owned())?;
+        let environment = environment(unit)?;
+        let given = Given {
+            paths: &self.paths,
+            cgroup_parent: &self.cgroup_parent,
+            templates: &template::names(&self.paths),
+            ids: c.durable.ids,
+            environment: &environment,
+        };
+        resolve(unit, &self.facts, &given).map_err(|e| e.to_string())
+    }
+
+    pub(crate) fn policy_of(&self, name: &str) -> Policy {
+        match self.fleet.get(name).and_then(|c| c.unit.as_ref()) {
+            Some(Unit { body: Body::Container(c), unit, .. }) => Policy::of_container(c, unit),
+            Some(_) | None => placeholder_policy(),
+        }
+    }
+
+    /// What has to be there before a plan can run: durable state (so that its ids stay) and the built-in template.
+    pub(crate) fn prepare_root(&self, spec: &Spec) -> Result<(), String> {
+        let dir = self.paths.var_of(&spec.name);
+        std::fs::create_dir_all(&dir).map_err(|e| format!("make {}: {e}", dir.display()))?;
+        let state = dir.join("state.json");
+        if let (false, Some(c)) = (state.exists(), self.fleet.get(&spec.name))
+            && let Err(e) = ledger::write(&state, &c.durable)
+        {
+            self.complain("could not write a container's state", &e);
+        }
+        let skeleton = self.paths.templates().join(HOST_TEMPLATE);
+        let host = matches!(&spec.root, SpecRoot::Overlay(all) if all.iter().any(|l| l.lower == skeleton));
+        if host {
+            template::host_template(&self.paths).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Who waits for whom, among all containers.
+    pub(crate) fn graph(&self) -> Graph {
+        let units = self.fleet.all.values().filter_map(|c| c.unit.as_ref());
+        let mut graph = Graph::build(units, []);
+        for (name, c) in &self.fleet.all {
+            if let Some(why) = &c.broken {
+                graph.set_absent(unit_name(name), Absent::Broken(why.clone()));
+            }
+        }
+        graph
+    }
+
+    /// Starts these and what they need, in the order of their dependencies. What could not even be queued is returned.
+    pub(crate) fn start_all(&mut self, names: &[UnitName]) -> Vec<(UnitName, String)> {
+        let graph = self.graph();
+        let up: BTreeSet<UnitName> =
+            self.fleet.all.iter().filter(|(_, c)| c.machine.is_up()).map(|(n, _)| unit_name(n)).collect();
+        let transaction = graph.transaction(names, &up);
+        for warning in &transaction.warnings {
+            warn!(self.log, "start order"; "why" => %warning);
+        }
+        self.jobs.add(&graph, &transaction);
+        self.pump();
+        transaction.refused.into_iter().map(|(u, why)| (u, why.to_string())).collect()
+    }
+
+    /// Stops these and what can't be without them, in the exact reverse order.
+    pub(crate) fn stop_all(&mut self, names: &[UnitName]) {
+        let graph = self.graph();
+        let set = graph.stop_set(names);
+        self.jobs.add_stops(&graph, &set);
+        self.pump();
+        let _ = now();
+    }
+}
+
+/// The errors of a unit as one sentence: the first, and how many more.
+pub(crate) fn sentence(diagnostics: &Diagnostics) -> String {
+    let errors: Vec<String> =
+        diagnostics.0.iter().filter(|d| d.severity == Severity::Error).map(ToString::to_string).collect();
+    match errors.as_slice() {
+        [] => "its unit can't be used".to_owned(),
+        [one] => one.clone(),
+        [first, rest @ ..] => format!("{first} (and {} more: ct check)", rest.len()),
+    }
+}
+
+/// What `EnvironmentFile=` holds, of the host's files.
+fn environment(unit: &Unit) -> Result<Vec<(String, String)>, String> {
+    let Body::Container(container) = &unit.body else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for (path, optional) in &container.environment_files {
+        match std::fs::read(path) {
+            Err(e) if *optional && e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(format!("read EnvironmentFile= {path}: {e}")),
+            Ok(bytes) => all.extend(units::parse::environment::parse(&bytes).pairs),
+        }
+    }
+    Ok(all)
+}
+
+/// What a container lives by whose unit can't be read: it is only ever stopped.
+fn placeholder_policy() -> Policy {
+    let name = unit_name("none");
+    let text = Fragment { path: String::new(), bytes: b"[Container]\nRootfs=/\n".to_vec() };
+    let (unit, _) = assemble(&name, &[text], &units::parse::specifier::Context::default());
+    match unit {
+        Some(Unit { body: Body::Container(c), unit, .. }) => Policy::of_container(&c, &unit),
+        Some(_) | None => unreachable!("a constant unit is valid"),
+    }
+}

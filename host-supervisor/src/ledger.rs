@@ -1,0 +1,145 @@
+//! ledger: durable state in plain files, written when something changes: temp file, fsync, rename, fsync of the
+//! directory. A file that can't be read is set aside with a word, never in the way.
+use crate::spec::{IdRange, Spec};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use units::machine::Kept;
+
+/// Raised when a file's meaning changes; an unknown one is set aside.
+const FORMAT: u32 = 1;
+
+/// What a container keeps over boots: `var/lib/ct/containers/NAME/state.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durable {
+    /// Its host ids; they stay the same as long as it exists.
+    pub ids: IdRange,
+    /// Whether it was last wanted up, for `Autostart=last`.
+    pub wanted_up: bool,
+}
+
+/// What a running container is known by, over restarts of the supervisor: `run/ct/containers/NAME/run.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Running {
+    /// PID 1 as the host sees it.
+    pub pid: u32,
+    /// Its start time in clock ticks since boot: with the boot id it can't be another process.
+    pub start_time: u64,
+    /// Of the boot it belongs to.
+    pub boot_id: String,
+    /// Microseconds since 1970.
+    pub started: u64,
+    /// What it was started with.
+    pub spec: Spec,
+    /// Its life cycle.
+    pub machine: Kept,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope<T> {
+    format: u32,
+    data: T,
+}
+
+/// Why a file gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It can't be read or written.
+    #[error("{0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    /// It is torn, foreign, newer or empty; it now has this name.
+    #[error("{path} is not a state file of this version ({why}); set aside as {aside}")]
+    SetAside {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+        /// Its new name.
+        aside: PathBuf,
+    },
+}
+
+/// Reads a file; none if there is none.
+///
+/// # Errors
+/// Where it can't be read, or was set aside.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> {
+    let bytes = match fs::read(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(LedgerError::Io(path.to_path_buf(), e)),
+        Ok(bytes) => bytes,
+    };
+    let why = match serde_json::from_slice::<Envelope<T>>(&bytes) {
+        Ok(envelope) if envelope.format == FORMAT => return Ok(Some(envelope.data)),
+        Ok(envelope) => format!("format {}, this is {FORMAT}", envelope.format),
+        Err(e) => e.to_string(),
+    };
+    let aside = path.with_extension("json.bad");
+    fs::rename(path, &aside).map_err(|e| LedgerError::Io(path.to_path_buf(), e))?;
+    Err(LedgerError::SetAside { path: path.to_path_buf(), why, aside })
+}
+
+/// Writes a file so that a power cut leaves the old one or the new one.
+///
+/// # Errors
+/// The step that failed; the old file is still there.
+pub fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), LedgerError> {
+    let failed = |e: io::Error| LedgerError::Io(path.to_path_buf(), e);
+    let bytes = serde_json::to_vec(&Envelope { format: FORMAT, data }).map_err(|e| failed(e.into()))?;
+    replace(path, &bytes).map_err(failed)
+}
+
+/// Replaces any file durably; mode 0600 while it is new.
+///
+/// # Errors
+/// What the kernel says.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    let temp = path.with_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temp)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temp, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temp);
+    }
+    written?;
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn durable() -> Durable {
+        Durable { ids: IdRange { base: 65536, size: 65536 }, wanted_up: true }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state.json");
+        assert_eq!(read::<Durable>(&path).unwrap(), None);
+        write(&path, &durable()).unwrap();
+        assert_eq!(read(&path).unwrap(), Some(durable()));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn torn_foreign_newer_and_empty_files_are_set_aside() {
+        for bad in [
+            "",
+            "{\"format\":1,\"da",
+            "hello",
+            "{\"format\":99,\"data\":{\"ids\":{\"base\":1,\"size\":1},\"wanted_up\":true}}",
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("state.json");
+            fs::write(&path, bad).unwrap();
+            assert!(matches!(read::<Durable>(&path), Err(LedgerError::SetAside { .. })), "{bad}");
+            assert_eq!(fs::read_to_string(dir.path().join("state.json.bad")).unwrap(), bad);
+            assert_eq!(read::<Durable>(&path).unwrap(), None);
+        }
+    }
+}

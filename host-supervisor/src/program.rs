@@ -1,0 +1,75 @@
+//! program: the command line of host-supervisor, and what a process started with it becomes.
+use crate::daemon::{self, Options, REMOVE, TEMPLATE};
+use crate::paths::Paths;
+use crate::template;
+use clap::Parser;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Starts system containers, holds them to their limits, brings them back
+#[derive(Debug, Parser)]
+#[command(name = "host-supervisor", version)]
+struct Arguments {
+    /// Everything is below this directory
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Name of the cgroup that holds all containers' [default: ct, or ct- and a hash of --root]
+    #[arg(long, value_name = "NAME")]
+    cgroup_parent: Option<String>,
+    /// The ct-init program [default: beside this program, else in /usr/sbin]
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Run no keeper: ct-init is the parent already
+    #[arg(long)]
+    no_keeper: bool,
+    /// Work for a supervisor (internal)
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    work: Vec<String>,
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.work.split_first() {
+        Some((verb, rest)) if verb == TEMPLATE => {
+            let code = template::worker(&Paths::new(arguments.root), rest);
+            return ExitCode::from(u8::try_from(code).unwrap_or(1));
+        }
+        Some((verb, rest)) if verb == REMOVE => return remove(rest),
+        Some((verb, _)) => {
+            eprintln!("host-supervisor: {verb:?} is not a verb (see host-supervisor --help)");
+            return ExitCode::from(2);
+        }
+        None => {}
+    }
+    let options = Options {
+        init: arguments.init.unwrap_or_else(beside),
+        root: arguments.root,
+        cgroup_parent: arguments.cgroup_parent,
+    };
+    match daemon::run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            let mut line = format!("host-supervisor: {e}");
+            let mut cause = std::error::Error::source(&e);
+            while let Some(e) = cause {
+                line.push_str(&format!(": {e}"));
+                cause = e.source();
+            }
+            eprintln!("{line}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// ct-init beside this program, or where packages put it.
+fn beside() -> PathBuf {
+    let here = std::env::current_exe().ok().and_then(|e| Some(e.parent()?.join("ct-init")));
+    here.filter(|p| p.exists()).unwrap_or_else(|| PathBuf::from("/usr/sbin/ct-init"))
+}
+
+fn remove(dirs: &[String]) -> ExitCode {
+    let failed = dirs.iter().filter_map(|d| std::fs::remove_dir_all(d).err().map(|e| (d, e)));
+    let count = failed.inspect(|(d, e)| println!("error: remove {d}: {e}")).count();
+    if count == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

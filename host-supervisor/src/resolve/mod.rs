@@ -1,0 +1,223 @@
+//! resolve: a container unit and what this host offers, to a Spec with no open question. Touches nothing.
+mod limits;
+mod security;
+
+pub use security::{CALLS, default_capabilities, default_denied};
+
+use crate::facts::{Controller, HostFacts};
+use crate::paths::Paths;
+use crate::spec::{Bind, Device, IdRange, Init, Layers, Root, Spec};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use units::schema::{Body, Container, InitProgram, ReadyWhen, Rootfs, Unit, UserNs};
+
+/// The name of the template that is the running system itself.
+pub const HOST_TEMPLATE: &str = "host";
+
+/// What the caller has looked up for this container.
+#[derive(Clone, Debug)]
+pub struct Given<'a> {
+    /// The supervisor's directories.
+    pub paths: &'a Paths,
+    /// `--cgroup-parent`.
+    pub cgroup_parent: &'a str,
+    /// Templates that are there.
+    pub templates: &'a BTreeSet<String>,
+    /// The id range set aside for it, for `UserNamespace=auto`.
+    pub ids: IdRange,
+    /// What `EnvironmentFile=` held.
+    pub environment: &'a [(String, String)],
+}
+
+/// Something a unit asks for that can't be had here: what, why, and what would help.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `MemoryHigh`
+    pub key: String,
+    /// `512M`
+    pub asked: String,
+    /// Why not, and in parentheses what to do.
+    pub why: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}: {}", self.key, self.asked, self.why)
+    }
+}
+
+/// Why a unit has no Spec.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// It is another kind of unit.
+    #[error("{0} is not a container unit")]
+    NotAContainer(String),
+    /// Neither Template= nor Rootfs=.
+    #[error("{0}: neither Template= nor Rootfs= says where its files are")]
+    NoRoot(String),
+    /// No such template.
+    #[error(
+        "{name}: there is no template {template:?} (see ct template list; make one with ct template import)"
+    )]
+    NoTemplate {
+        /// The container.
+        name: String,
+        /// What it asked for.
+        template: String,
+    },
+    /// The host can't do it, and the unit doesn't say IgnoreUnsupported=yes.
+    #[error("{name}: this host can't enforce {}", join(.refusals))]
+    Unsupported {
+        /// The container.
+        name: String,
+        /// All of it at once.
+        refusals: Vec<Refusal>,
+    },
+}
+
+fn join(refusals: &[Refusal]) -> String {
+    refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Makes the Spec.
+///
+/// # Errors
+/// What is missing, or everything that this host can't enforce, at once.
+pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec, ResolveError> {
+    let name = unit.name.stem().to_owned();
+    let Body::Container(container) = &unit.body else {
+        return Err(ResolveError::NotAContainer(unit.name.to_string()));
+    };
+    let mut refusals: Vec<Refusal> = unit.not_applied.iter().map(not_built).collect();
+    let ids = user_namespace(container, facts, given, &mut refusals);
+    let limits = limits::limits(&container.resources, facts, &mut refusals);
+    let (rlimits, oom) = limits::process(&container.resources, facts, &mut refusals);
+    if !refusals.is_empty() && !container.ignore_unsupported {
+        return Err(ResolveError::Unsupported { name, refusals });
+    }
+    let root = root(&name, container, given)?;
+    let uses = |c: Controller| limits.iter().any(|l| l.writes.iter().any(|w| w.controller == c));
+    let joins =
+        [Controller::Cpu, Controller::Cpuacct, Controller::Memory, Controller::Pids, Controller::Cpuset]
+            .into_iter()
+            .filter(|c| facts.cgroups.v1.contains_key(c) && (*c != Controller::Cpuset || uses(*c)))
+            .collect();
+    let delegates =
+        [Controller::Cpu, Controller::Cpuset, Controller::Memory, Controller::Pids, Controller::Io]
+            .into_iter()
+            .filter(|c| facts.cgroups.v2.contains(c))
+            .collect();
+    let mut environment = container.environment.clone();
+    environment.extend_from_slice(given.environment);
+    environment.extend(container.timezone.iter().map(|tz| ("TZ".to_owned(), tz.clone())));
+    environment.extend(container.locale.iter().map(|l| ("LANG".to_owned(), l.clone())));
+    Ok(Spec {
+        description: unit.unit.description.clone().unwrap_or_default(),
+        hostname: container.hostname.clone().unwrap_or_else(|| name.clone()),
+        root,
+        ids,
+        init: match &container.init {
+            InitProgram::CtInit => Init::CtInit,
+            InitProgram::Path(p) => Init::Guest(p.clone()),
+        },
+        unit: container.unit.to_string(),
+        ready: ready(&container.ready_when),
+        environment,
+        binds: container.binds.iter().map(bind).collect(),
+        tmpfs: container.tmpfs.clone(),
+        devices: container.devices.iter().map(device).collect(),
+        capabilities: container.bounding.unwrap_or_else(|| default_capabilities(ids.is_some())),
+        no_new_privileges: container.no_new_privileges,
+        denied_calls: security::denied(&container.system_call_filter),
+        time_namespace: facts.time_namespaces && ids.is_some(),
+        rlimits,
+        oom_score_adjust: oom,
+        group: format!("{}/{name}", given.cgroup_parent),
+        joins,
+        delegates,
+        limits,
+        not_in_force: refusals.iter().map(ToString::to_string).collect(),
+        ephemeral: container.ephemeral,
+        name,
+    })
+}
+
+fn not_built(d: &units::schema::NotApplied) -> Refusal {
+    Refusal {
+        key: d.key.clone(),
+        asked: d.value.clone(),
+        why: "this version does not enforce it (remove it, or set IgnoreUnsupported=yes)".to_owned(),
+    }
+}
+
+fn user_namespace(
+    container: &Container,
+    facts: &HostFacts,
+    given: &Given<'_>,
+    refusals: &mut Vec<Refusal>,
+) -> Option<IdRange> {
+    let asked = match container.user_namespace {
+        UserNs::No => return None,
+        UserNs::Auto => given.ids,
+        UserNs::Range { base, size } => IdRange { base, size },
+    };
+    if !facts.user_namespaces {
+        refusals.push(Refusal {
+            key: "UserNamespace".into(),
+            asked: format!("{}:{}", asked.base, asked.size),
+            why: "this kernel has no user namespaces (UserNamespace=no runs it as the host's root)".into(),
+        });
+        return None;
+    }
+    Some(asked)
+}
+
+fn root(name: &str, container: &Container, given: &Given<'_>) -> Result<Root, ResolveError> {
+    let changes = |part: &str| given.paths.var_of(name).join("changes").join(part);
+    let layer = |target: &str, lower: PathBuf, part: &str| Layers {
+        target: target.to_owned(),
+        lower,
+        changes: changes(part),
+    };
+    match &container.rootfs {
+        None => Err(ResolveError::NoRoot(name.to_owned())),
+        Some(Rootfs::Template(t)) if t == HOST_TEMPLATE => {
+            let skeleton = given.paths.templates().join(HOST_TEMPLATE);
+            Ok(Root::Overlay(vec![layer("/", skeleton, "root"), layer("/usr", PathBuf::from("/usr"), "usr")]))
+        }
+        Some(Rootfs::Template(t)) if !given.templates.contains(t) => {
+            Err(ResolveError::NoTemplate { name: name.to_owned(), template: t.clone() })
+        }
+        Some(Rootfs::Template(t)) => {
+            Ok(Root::Overlay(vec![layer("/", given.paths.templates().join(t), "root")]))
+        }
+        Some(Rootfs::Directory(d)) if container.ephemeral => {
+            Ok(Root::Overlay(vec![layer("/", PathBuf::from(d), "root")]))
+        }
+        Some(Rootfs::Directory(d)) => Ok(Root::Directory(PathBuf::from(d))),
+    }
+}
+
+fn ready(when: &ReadyWhen) -> String {
+    match when {
+        ReadyWhen::Target => "target".into(),
+        ReadyWhen::Notify => "notify".into(),
+        ReadyWhen::Tcp(port) => format!("tcp:{port}"),
+        ReadyWhen::File(path) => format!("file:{path}"),
+        ReadyWhen::Exec(command) => format!("exec:{command}"),
+    }
+}
+
+fn bind(b: &units::schema::container::Bind) -> Bind {
+    Bind {
+        source: PathBuf::from(&b.source),
+        target: b.target.clone(),
+        read_only: b.read_only,
+        optional: b.optional,
+    }
+}
+
+fn device((path, access): &(String, String)) -> Device {
+    Device { path: path.clone(), writable: access.is_empty() || access.contains('w') }
+}
