@@ -47,9 +47,9 @@ fn plans_are_as_they_were() {
 fn every_golden_file_has_its_case() {
     for file in fs::read_dir(cases::package().join("golden/plans")).expect("golden/plans is there") {
         let name = file.expect("an entry").file_name().into_string().expect("UTF-8");
-        let known = cases::unit_names().iter().any(|u| {
-            Machine::ALL.iter().any(|m| name == format!("{u}@{}.plan", m.name()))
-        });
+        let known = cases::unit_names()
+            .iter()
+            .any(|u| Machine::ALL.iter().any(|m| name == format!("{u}@{}.plan", m.name())));
         assert!(known, "golden/plans/{name} belongs to no case (delete it)");
     }
 }
@@ -142,7 +142,8 @@ fn every_group_made_is_removed() {
                 let Step::MakeGroup(group) = step else { continue };
                 let removed = release.steps.iter().any(|s| match s {
                     Step::RemoveGroup(g) => {
-                        g.tree == group.tree && format!("{}/", group.path).starts_with(&format!("{}/", g.path))
+                        g.tree == group.tree
+                            && format!("{}/", group.path).starts_with(&format!("{}/", g.path))
                     }
                     _ => false,
                 });

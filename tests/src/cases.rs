@@ -88,8 +88,7 @@ fn hybrid() -> Cgroups {
 }
 
 fn v2(without: &[Controller]) -> Cgroups {
-    let all =
-        [Controller::Cpu, Controller::Cpuset, Controller::Memory, Controller::Pids, Controller::Io];
+    let all = [Controller::Cpu, Controller::Cpuset, Controller::Memory, Controller::Pids, Controller::Io];
     Cgroups {
         unified: Some("/sys/fs/cgroup".into()),
         v2: all.into_iter().filter(|c| !without.contains(c)).collect(),
