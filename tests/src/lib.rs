@@ -2,3 +2,4 @@
 pub mod cases;
 pub mod fake;
 pub mod need;
+pub mod programs;
