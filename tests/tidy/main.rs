@@ -83,7 +83,7 @@ fn programs_do_not_panic_on_purpose() {
 
 #[test]
 fn pid_1_and_the_supervisor_do_not_sleep() {
-    let words = ["thread::sleep", "std::thread", "nix::unistd::sleep"];
+    let words = ["thread::sleep", "thread::spawn", "thread::Builder", "unistd::sleep"];
     let of = |s: &Source| is_program(s) && !s.path.starts_with("host-supervisor/src/control/cli");
     none("a loop waits for events, not for time", hits(&sources(), of, &words));
 }

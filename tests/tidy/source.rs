@@ -22,7 +22,9 @@ impl Source {
     /// Whether the file itself is a test.
     pub(crate) fn is_test(&self) -> bool {
         let parts: Vec<&str> = self.path.split('/').collect();
-        parts.contains(&"tests") || parts.contains(&"fuzz") || self.path.ends_with("/tests.rs")
+        parts.contains(&"tests")
+            || parts.contains(&"fuzz")
+            || ["/tests.rs", "_samples.rs"].iter().any(|e| self.path.ends_with(e))
     }
 
     /// Lines of code that hold `word` as a word of its own, with their numbers.
