@@ -1,17 +1,50 @@
 //! PID 1: of a container, and of a host without an init of its own.
 //!
 //! One thread, one loop. It never blocks, never panics on what it reads, and never leaves unless told.
+pub mod boot;
 pub mod cgroup;
 pub mod clock;
+pub mod control;
+pub mod effect;
+pub mod engine;
 pub mod environment;
+pub mod halt;
 pub mod load;
+pub mod log;
 pub mod output;
 pub mod passwd;
+pub mod pid1;
 pub mod proto;
 pub mod ready;
 pub mod reap;
 pub mod root;
+pub mod session;
 pub mod wire;
+
+/// What `ct-init` does when it is executed.
+pub fn main() -> std::process::ExitCode {
+    if std::process::id() != 1 {
+        eprintln!("ct-init: it is the first process of a container or a host (PID 1); here it is process {}", std::process::id());
+        return std::process::ExitCode::from(2);
+    }
+    let start = boot::take_over();
+    let (log, waiting) = log::logger(true);
+    slog::info!(log, "begins"; "version" => env!("CARGO_PKG_VERSION"), "container" => &start.handover.name);
+    let mut notices = start.notices.clone();
+    notices.extend(boot::settle());
+    notices.extend(boot::prepare(&start.handover));
+    notices.extend(start.handover.notices.iter().cloned());
+    for notice in notices {
+        slog::warn!(log, "boot"; "what" => notice);
+    }
+    match pid1::Pid1::new(start, log.clone(), waiting) {
+        Ok(pid1) => pid1.run(),
+        Err(e) => {
+            slog::crit!(log, "can't begin"; "why" => %e);
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
 
 /// An error and its causes in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

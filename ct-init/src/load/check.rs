@@ -109,7 +109,7 @@ fn is_writable(root: &Root, path: &str) -> bool {
 }
 
 /// systemd's names for what uname calls the machine.
-fn architecture(machine: &str) -> &str {
+pub(super) fn architecture(machine: &str) -> &str {
     match machine {
         "x86_64" => "x86-64",
         "i386" | "i486" | "i586" | "i686" => "x86",

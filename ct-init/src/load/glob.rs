@@ -1,26 +1,42 @@
 //! glob: file name patterns with `*`, `?`, `[…]` and `{a,b}`. Never follows a pattern out of the root.
 use crate::root::Root;
 
+/// The paths that match, sorted; the pattern itself where it is none, or matches nothing.
+pub fn expand(root: &Root, pattern: &str) -> Vec<String> {
+    if !pattern.contains(['*', '?', '[']) {
+        return vec![pattern.to_owned()];
+    }
+    let parts: Vec<&str> = pattern.split('/').filter(|part| !part.is_empty()).collect();
+    let mut found = Vec::new();
+    below(root, String::new(), &parts, &mut |path| {
+        found.push(path.to_owned());
+        false
+    });
+    found
+}
+
 /// Whether any path matches the pattern (absolute, inside the root).
 pub fn any(root: &Root, pattern: &str) -> bool {
     braces(pattern).iter().any(|p| {
         let parts: Vec<&str> = p.split('/').filter(|part| !part.is_empty()).collect();
-        below(root, String::new(), &parts)
+        below(root, String::new(), &parts, &mut |_| true)
     })
 }
 
-fn below(root: &Root, at: String, parts: &[&str]) -> bool {
+/// Hands on each path that matches, until `stop` says that it is enough.
+fn below(root: &Root, at: String, parts: &[&str], stop: &mut dyn FnMut(&str) -> bool) -> bool {
     let Some((first, rest)) = parts.split_first() else {
-        return root.exists(if at.is_empty() { "/" } else { &at });
+        let path = if at.is_empty() { "/" } else { &at };
+        return root.exists(path) && stop(path);
     };
     if !first.contains(['*', '?', '[']) {
-        return below(root, format!("{at}/{first}"), rest);
+        return below(root, format!("{at}/{first}"), rest, stop);
     }
     let here = if at.is_empty() { "/" } else { &at };
     root.list(here).unwrap_or_default().iter().any(|name| {
         (!name.starts_with('.') || first.starts_with('.'))
             && matches(first, name)
-            && below(root, format!("{at}/{name}"), rest)
+            && below(root, format!("{at}/{name}"), rest, stop)
     })
 }
 

@@ -1,0 +1,275 @@
+//! control: the host's connections and what each of them is: commands, one exec session, or a log stream. Hostile
+//! input: bounded, versioned, and what does not decode ends the connection.
+use crate::engine::Engine;
+use crate::output::history::History;
+use crate::proto::{Control, Line, Logs, Report, Request, Session as Message, UnitStatus, VERSION};
+use crate::session::{self, Progress, Refusal, Session};
+use crate::wire::{Packet, Wire, WireError, decode};
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use units::values::Tick;
+
+/// One turn sends at most so many log lines to one reader.
+const LINES_A_TURN: usize = 256;
+/// New lines that wait behind old ones; a follower that is further behind is dropped.
+const MAX_PENDING: usize = 4096;
+/// So many connections at once.
+pub const MAX_LINKS: usize = 64;
+
+/// One connection.
+#[derive(Debug)]
+pub struct Link {
+    wire: Wire,
+    kind: Kind,
+    /// Being asked nothing more, it closes when all is sent.
+    closing: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Greeting,
+    Commands { watch: bool },
+    Exec(Session),
+    Logs(Box<Stream>),
+}
+
+/// Old lines, then new ones.
+#[derive(Debug)]
+struct Stream {
+    history: Option<History>,
+    unit: Option<String>,
+    follow: bool,
+    /// Lines later than this come as new ones.
+    begun: u64,
+    pending: VecDeque<Line>,
+}
+
+/// What the loop has to do for a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Keep it.
+    Keep,
+    /// Keep it, and ask for more in the next turn.
+    Again,
+    /// The host asks to stop everything.
+    Shutdown,
+}
+
+impl AsFd for Link {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wire.as_fd()
+    }
+}
+
+impl Link {
+    /// A connection that has just been accepted.
+    pub fn new(wire: Wire) -> Link {
+        Link { wire, kind: Kind::Greeting, closing: false }
+    }
+
+    /// Reads what has come and does it. An error ends the connection.
+    pub fn serve(&mut self, number: usize, engine: &mut Engine) -> Result<Then, WireError> {
+        self.wire.flush()?;
+        // A few packets a turn: one peer must not keep PID 1 from the others.
+        for _ in 0..16 {
+            let Some(packet) = self.wire.receive()? else { return self.go_on() };
+            if self.packet(number, engine, &packet)? == Then::Shutdown {
+                return Ok(Then::Shutdown);
+            }
+        }
+        self.go_on()?;
+        Ok(Then::Again)
+    }
+
+    fn packet(&mut self, number: usize, engine: &mut Engine, packet: &Packet) -> Result<Then, WireError> {
+        match &self.kind {
+            Kind::Exec(session) => {
+                session.control(decode::<Control>(&packet.bytes)?);
+                Ok(Then::Keep)
+            }
+            Kind::Logs(_) => Err(WireError::TooLarge),
+            Kind::Greeting | Kind::Commands { .. } => {
+                let request = decode::<Request>(&packet.bytes)?;
+                self.request(number, engine, request, packet)
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        number: usize,
+        engine: &mut Engine,
+        request: Request,
+        packet: &Packet,
+    ) -> Result<Then, WireError> {
+        if let (Kind::Greeting, false) = (&self.kind, matches!(request, Request::Hello { .. })) {
+            return Err(WireError::Closed);
+        }
+        match request {
+            Request::Hello { version: _ } => {
+                self.kind = Kind::Commands { watch: false };
+                self.wire.send(&Report::Hello { version: VERSION, ready: engine.is_ready() }, None)?;
+            }
+            Request::Watch => {
+                self.kind = Kind::Commands { watch: true };
+                if engine.is_ready() {
+                    self.wire.send(&Report::Ready { failed: engine.failed() }, None)?;
+                }
+            }
+            Request::Unit { tag, unit, verb } => engine.request(number, tag, &unit, verb),
+            Request::List { tag } => self.list(tag, engine)?,
+            Request::Shutdown => return Ok(Then::Shutdown),
+            Request::Exec(exec) => match session::start(engine, number, &exec, &packet.fds) {
+                Ok(session) => self.kind = Kind::Exec(session),
+                Err(refusal) => self.refuse(refusal)?,
+            },
+            Request::Logs(logs) => self.logs(engine, logs),
+        }
+        Ok(Then::Keep)
+    }
+
+    fn list(&mut self, tag: u32, engine: &Engine) -> Result<(), WireError> {
+        let now = crate::clock::now();
+        let mut all: Vec<UnitStatus> = engine.all().map(|s| s.status(now)).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.dedup_by(|a, b| a.name == b.name);
+        // A status has at most a name, a description and a note: twenty of them fit in any packet.
+        let count = all.len().div_ceil(20).max(1);
+        let mut chunks = all.chunks(20);
+        for i in 1..=count {
+            let units = chunks.next().unwrap_or(&[]).iter().cloned().map(bounded).collect();
+            self.wire.send(&Report::Units { tag, units, last: i == count }, None)?;
+        }
+        Ok(())
+    }
+
+    fn logs(&mut self, engine: &Engine, wanted: Logs) {
+        let history = engine.store.history(&wanted);
+        self.kind = Kind::Logs(Box::new(Stream {
+            history: Some(history),
+            unit: wanted.unit,
+            follow: wanted.follow,
+            begun: crate::clock::wall(),
+            pending: VecDeque::new(),
+        }));
+    }
+
+    /// Sends log lines as far as the peer takes them.
+    pub fn go_on(&mut self) -> Result<Then, WireError> {
+        self.wire.flush()?;
+        if self.closing && self.wire.is_idle() {
+            return Err(WireError::Closed);
+        }
+        let Kind::Logs(stream) = &mut self.kind else { return Ok(Then::Keep) };
+        for _ in 0..LINES_A_TURN {
+            if !self.wire.is_idle() {
+                return Ok(Then::Keep);
+            }
+            match stream.next() {
+                Some(line) => self.wire.send(&Message::Line(line), None)?,
+                None if stream.follow => return Ok(Then::Keep),
+                None => {
+                    self.closing = true;
+                    return if self.wire.is_idle() { Err(WireError::Closed) } else { Ok(Then::Keep) };
+                }
+            }
+        }
+        Ok(Then::Again)
+    }
+
+    /// New lines, for those that follow.
+    pub fn follow(&mut self, lines: &[Line]) -> Result<(), WireError> {
+        let Kind::Logs(stream) = &mut self.kind else { return Ok(()) };
+        if !stream.follow {
+            return Ok(());
+        }
+        let wanted = |l: &&Line| l.at > stream.begun && stream.unit.as_ref().is_none_or(|u| *u == l.unit);
+        stream.pending.extend(lines.iter().filter(wanted).cloned());
+        if stream.pending.len() > MAX_PENDING {
+            return Err(WireError::TooSlow);
+        }
+        Ok(())
+    }
+
+    /// Whether it wants new log lines.
+    pub fn follows(&self) -> bool {
+        matches!(&self.kind, Kind::Logs(stream) if stream.follow)
+    }
+
+    /// Whether it gets reports unasked.
+    pub fn watches(&self) -> bool {
+        matches!(self.kind, Kind::Commands { watch: true })
+    }
+
+    /// Sends a report.
+    pub fn tell(&mut self, report: &Report) -> Result<(), WireError> {
+        match self.kind {
+            Kind::Commands { .. } => self.wire.send(report, None),
+            Kind::Greeting | Kind::Exec(_) | Kind::Logs(_) => Ok(()),
+        }
+    }
+
+    /// Its session has got further.
+    pub fn progress(&mut self, progress: Progress) -> Result<(), WireError> {
+        let Kind::Exec(session) = &mut self.kind else { return Ok(()) };
+        match progress {
+            Progress::Executed => {
+                let pid = u32::try_from(session.pid).unwrap_or(0);
+                // The copy that stays here sets the size; it goes with the connection.
+                let master = session.master.as_ref().and_then(|m| m.try_clone().ok());
+                self.wire.send(&Message::Started { pid }, master)
+            }
+            Progress::Refused(refusal) => {
+                session.pid = 0;
+                self.refuse(refusal)
+            }
+            Progress::Ended(how) => {
+                session.pid = 0;
+                self.closing = true;
+                self.wire.send(&Message::Ended(how), None)?;
+                if self.wire.is_idle() { Err(WireError::Closed) } else { Ok(()) }
+            }
+        }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) -> Result<(), WireError> {
+        self.closing = true;
+        self.wire.send(&Message::Refused { code: refusal.code, why: refusal.why }, None)?;
+        if self.wire.is_idle() { Err(WireError::Closed) } else { Ok(()) }
+    }
+
+    /// It is over: a command that still runs is hung up, and killed if that does not end it until the tick returned.
+    pub fn hang_up(self) -> Option<(Tick, i32)> {
+        let Kind::Exec(session) = &self.kind else { return None };
+        if session.pid == 0 {
+            return None;
+        }
+        session.signal(1);
+        session.signal(18);
+        Some((crate::clock::now().after(std::time::Duration::from_secs(5)), session.pid))
+    }
+}
+
+impl Stream {
+    fn next(&mut self) -> Option<Line> {
+        if let Some(history) = &mut self.history {
+            if let Some(line) = history.next().filter(|l| l.at <= self.begun) {
+                return Some(line);
+            }
+            self.history = None;
+        }
+        self.pending.pop_front()
+    }
+}
+
+/// No text of a status is longer than 1 KiB.
+fn bounded(mut status: UnitStatus) -> UnitStatus {
+    for text in [&mut status.description, &mut status.note] {
+        let mut end = text.len().min(1024);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+    }
+    status
+}

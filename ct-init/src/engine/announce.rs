@@ -1,0 +1,132 @@
+//! announce: what the news of one unit means for others: dependents, waiting people, OnFailure=. Never for itself.
+use super::unit::{Aim, Id, result_word, sentence};
+use super::{Engine, Want};
+use crate::environment::Monitor;
+use crate::proto::{Leave, Report};
+use slog::{info, warn};
+use units::graph::Ended;
+use units::machine::{Event, Outcome, State};
+use units::schema::unit::LimitAction;
+
+impl Engine {
+    pub(super) fn announce(&mut self, id: Id, outcome: Outcome) {
+        let Some(slot) = self.slot(id) else { return };
+        let name = slot.unit.name.clone();
+        let at_rest = slot.machine.is_at_rest();
+        match outcome {
+            Outcome::Up => info!(self.log, "up"; "unit" => %name),
+            Outcome::Skipped => (),
+            Outcome::Reloaded(true) => info!(self.log, "reloaded"; "unit" => %name),
+            Outcome::Reloaded(false) => warn!(self.log, "could not be reloaded"; "unit" => %name),
+            Outcome::Down => info!(self.log, "down"; "unit" => %name),
+            Outcome::Failed(cause) => {
+                warn!(self.log, "failed"; "unit" => %name, "why" => sentence(cause), "note" => &slot.note);
+            }
+        }
+        match outcome {
+            Outcome::Up | Outcome::Skipped | Outcome::Down => self.scheduler.ended(&name, Ended::Done),
+            Outcome::Failed(_) => self.scheduler.ended(&name, Ended::Failed),
+            Outcome::Reloaded(_) => (),
+        }
+        self.answer(id, outcome);
+        if at_rest && matches!(outcome, Outcome::Down | Outcome::Failed(_)) && self.leaving.is_none() {
+            self.take_along(id);
+            self.follow_up(id, outcome);
+        }
+    }
+
+    /// Units bound to one that went down by itself go down too.
+    fn take_along(&mut self, id: Id) {
+        let Some(slot) = self.slot(id) else { return };
+        for name in self.graph.bound_to(&slot.unit.name) {
+            if let Some(other) = self.find(&name).filter(|o| self.slot(*o).is_some_and(|s| !s.machine.is_at_rest()))
+            {
+                self.push(other, Event::Stop);
+            }
+        }
+    }
+
+    /// OnFailure= and OnSuccess=.
+    fn follow_up(&mut self, id: Id, outcome: Outcome) {
+        let Some(slot) = self.slot(id) else { return };
+        let names = match slot.machine.state() {
+            State::Failed(_) => self.graph.on_failure(&slot.unit.name),
+            State::Down(_) if outcome == Outcome::Down => self.graph.on_success(&slot.unit.name),
+            State::Down(_)
+            | State::Starting { .. }
+            | State::Up { .. }
+            | State::Exited { .. }
+            | State::Reloading { .. }
+            | State::Stopping { .. }
+            | State::Stuck { .. }
+            | State::Waiting { .. } => return,
+        };
+        if names.is_empty() {
+            return;
+        }
+        let monitor = Monitor {
+            unit: slot.unit.name.to_string(),
+            invocation: slot.run.invocation.clone(),
+            result: result_word(slot.machine.cause()).to_owned(),
+            ended: slot.machine.last_exit(),
+        };
+        for name in names {
+            self.load(std::slice::from_ref(&name));
+            if let Some(slot) = self.find(&name).and_then(|other| self.slot_mut(other)) {
+                slot.monitor = Some(monitor.clone());
+            }
+            if let Err(why) = self.start(std::slice::from_ref(&name)) {
+                warn!(self.log, "can't start what should follow"; "unit" => %name, "why" => why);
+            }
+        }
+    }
+
+    fn answer(&mut self, id: Id, outcome: Outcome) {
+        let Some(slot) = self.slots.get_mut(id.0) else { return };
+        let name = slot.unit.name.clone();
+        let at_rest = slot.machine.is_at_rest();
+        let note = slot.note.clone();
+        let mut waiting = std::mem::take(&mut slot.waiters);
+        waiting.retain(|waiter| {
+            let failed = |cause| match note.is_empty() {
+                true => Err(format!("{name}: {}", sentence(cause))),
+                false => Err(format!("{name}: {} ({note})", sentence(cause))),
+            };
+            let result = match (waiter.aim, outcome) {
+                (Aim::Start | Aim::Restart, Outcome::Up | Outcome::Skipped) => Ok(()),
+                (Aim::Start | Aim::Restart, Outcome::Failed(cause)) => failed(cause),
+                (Aim::Start, Outcome::Down) => Ok(()),
+                (Aim::Restart, Outcome::Down) if !at_rest => return true,
+                (Aim::Restart, Outcome::Down) => Err(format!("{name} was stopped meanwhile")),
+                (Aim::Stop, Outcome::Down | Outcome::Failed(_) | Outcome::Skipped) => Ok(()),
+                (Aim::Stop, Outcome::Up) => Err(format!("{name} was started meanwhile")),
+                (Aim::Reload, Outcome::Reloaded(true)) => Ok(()),
+                (Aim::Reload, Outcome::Reloaded(false)) => Err(format!("{name} could not reload")),
+                (Aim::Reload, Outcome::Down | Outcome::Failed(_)) => Err(format!("{name} has ended")),
+                (Aim::Reload, Outcome::Up | Outcome::Skipped) => return true,
+                (Aim::Start | Aim::Stop | Aim::Restart, Outcome::Reloaded(_)) => return true,
+            };
+            let report = Report::Done { tag: waiter.tag, result };
+            self.wants.push_back(Want::Tell(waiter.link, report));
+            false
+        });
+        if let Some(slot) = self.slots.get_mut(id.0) {
+            slot.waiters = waiting;
+        }
+    }
+
+    pub(super) fn limit_action(&mut self, id: Id) {
+        let Some(slot) = self.slot(id) else { return };
+        warn!(self.log, "its start limit is hit"; "unit" => %slot.unit.name);
+        match slot.unit.unit.start_limit_action {
+            LimitAction::None => (),
+            LimitAction::Reboot => self.leave_later(Leave::Reboot),
+            LimitAction::PowerOff => self.leave_later(Leave::Halt),
+        }
+    }
+
+    /// From within the queue: the loop calls [`Engine::leave`] when it is through.
+    fn leave_later(&mut self, why: Leave) {
+        self.wants.push_back(Want::Leave(why));
+    }
+}

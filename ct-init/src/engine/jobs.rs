@@ -1,0 +1,367 @@
+//! jobs: what is to be started and stopped, in which order, and who waits for it. Never starts out of order.
+use super::unit::{Aim, Id, Run, Slot, Waiter};
+use super::{Engine, Want};
+use crate::proto::{Leave, Report, Verb};
+use slog::{error, info, warn};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use units::UnitName;
+use units::graph::{Absent, Ended, Graph, Job, Scheduler, Transaction};
+use units::machine::{Cause, Event, Machine, Policy, State};
+use units::schema::Body;
+
+impl Engine {
+    /// Loads units with all that they pull in, and makes the graph of everything again.
+    pub fn load(&mut self, names: &[UnitName]) {
+        let known: BTreeSet<UnitName> = self.ids.keys().cloned().collect();
+        if names.iter().all(|n| known.contains(n)) {
+            return;
+        }
+        let haul = self.loader.load(names, &known);
+        for notice in haul.notices {
+            info!(self.log, "unit file"; "notice" => &notice);
+            self.wants.push_back(Want::TellAll(Report::Notice(notice)));
+        }
+        for unit in haul.units {
+            let id = Id(self.slots.len());
+            let policy = match &unit.body {
+                Body::Service(service) => Policy::of_service(service, &unit.unit),
+                Body::Target | Body::Container(_) | Body::Passive => Policy::passive(),
+            };
+            self.ids.insert(unit.name.clone(), id);
+            self.slots.push(Slot {
+                unit: Rc::new(unit),
+                machine: Machine::new(policy),
+                since: crate::clock::now(),
+                note: String::new(),
+                run: Run::default(),
+                waiters: Vec::new(),
+                monitor: None,
+                reported: None,
+            });
+        }
+        for (alias, name) in haul.aliases {
+            if let Some(id) = self.find(&name) {
+                self.ids.insert(alias, id);
+            }
+        }
+        self.absent.extend(haul.absent);
+        self.make_graph();
+    }
+
+    pub(super) fn make_graph(&mut self) {
+        self.graph = Graph::build(self.slots.iter().map(|s| s.unit.as_ref()), []);
+        for (name, why) in &self.absent {
+            self.graph.set_absent(name.clone(), why.clone());
+        }
+    }
+
+    /// The name a unit has in the graph.
+    fn real_name(&self, name: &UnitName) -> UnitName {
+        self.find(name).and_then(|id| self.slot(id)).map_or_else(|| name.clone(), |s| s.unit.name.clone())
+    }
+
+    /// Queues what it takes to start these. The answer is about the asked-for units only.
+    pub fn start(&mut self, names: &[UnitName]) -> Result<(), String> {
+        if self.leaving.is_some() {
+            return Err("the container is stopping".to_owned());
+        }
+        self.load(names);
+        let names: Vec<UnitName> = names.iter().map(|n| self.real_name(n)).collect();
+        let transaction = self.graph.transaction(&names, &self.up());
+        for warning in &transaction.warnings {
+            warn!(self.log, "start"; "what" => %warning);
+        }
+        self.scheduler.add(&self.graph, &transaction);
+        match transaction.refused.first() {
+            Some((name, why)) => Err(format!("{name}: {why}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Units that are up, or on their way there.
+    fn up(&self) -> BTreeSet<UnitName> {
+        let is_up = |s: &&Slot| match s.machine.state() {
+            State::Starting { .. } | State::Up { .. } | State::Exited { .. } | State::Reloading { .. } => true,
+            State::Down(_)
+            | State::Failed(_)
+            | State::Waiting { .. }
+            | State::Stopping { .. }
+            | State::Stuck { .. } => false,
+        };
+        self.slots.iter().filter(is_up).map(|s| s.unit.name.clone()).collect()
+    }
+
+    fn active(&self) -> Vec<UnitName> {
+        let active = self.slots.iter().filter(|s| !s.machine.is_at_rest());
+        active.map(|s| s.unit.name.clone()).collect()
+    }
+
+    /// Queues the stop of these and of all that can't be without them, in reverse order.
+    fn stop(&mut self, names: &[UnitName]) {
+        let active: BTreeSet<UnitName> = self.active().into_iter().collect();
+        let stop: Vec<UnitName> =
+            self.graph.stop_set(names).into_iter().filter(|n| active.contains(n)).collect();
+        let order = self.reverse_order(&stop);
+        let transaction = Transaction { stop, order, ..Transaction::default() };
+        self.scheduler.add(&self.graph, &transaction);
+    }
+
+    /// `(a, b)`: b stops after a, because b was started before.
+    fn reverse_order(&self, stop: &[UnitName]) -> BTreeSet<(UnitName, UnitName)> {
+        let set: BTreeSet<&UnitName> = stop.iter().collect();
+        let mut order = BTreeSet::new();
+        for name in stop {
+            let Some(slot) = self.find(name).and_then(|id| self.slot(id)) else { continue };
+            let unit = &slot.unit.unit;
+            for before in unit.after.iter().map(|n| self.real_name(n)).filter(|n| set.contains(n) && n != name) {
+                order.insert((name.clone(), before));
+            }
+            for after in unit.before.iter().map(|n| self.real_name(n)).filter(|n| set.contains(n) && n != name) {
+                order.insert((after, name.clone()));
+            }
+        }
+        // Two units that each wait for the other: the second edge goes, or neither would ever stop.
+        let both: Vec<_> = order.iter().filter(|(a, b)| a < b && order.contains(&(b.clone(), a.clone()))).cloned().collect();
+        for pair in both {
+            order.remove(&pair);
+        }
+        order
+    }
+
+    /// Begins what may begin. Whether there was anything.
+    pub(super) fn pump(&mut self) -> bool {
+        let jobs = self.scheduler.ready();
+        let any = !jobs.is_empty();
+        for job in jobs {
+            match job {
+                Job::Start(name) => self.start_job(&name),
+                Job::Stop(name) => match self.find(&name) {
+                    Some(id) if self.slot(id).is_some_and(|s| !s.machine.is_at_rest()) => {
+                        self.push(id, Event::Stop);
+                    }
+                    Some(_) | None => self.scheduler.ended(&name, Ended::Done),
+                },
+                Job::Refuse(name, because) => {
+                    warn!(self.log, "not started"; "unit" => %name, "because of" => %because);
+                    if let Some(id) = self.find(&name) {
+                        self.push(id, Event::Refuse(Cause::Dependency));
+                        self.note(id, format!("{because} did not come up"));
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    fn start_job(&mut self, name: &UnitName) {
+        let Some(id) = self.find(name) else {
+            self.scheduler.ended(name, Ended::Failed);
+            return;
+        };
+        let Some(slot) = self.slot(id) else { return };
+        if slot.machine.ignores(Event::Start).is_some() && slot.machine.is_up() {
+            self.scheduler.ended(name, Ended::Done);
+            return;
+        }
+        // A unit that runs nothing has no first phase at which its conditions are looked at.
+        if slot.machine.policy().is_passive()
+            && let Some(unmet) = self.unmet(id)
+        {
+            self.push(id, unmet);
+            self.scheduler.ended(name, if unmet == Event::Skip { Ended::Done } else { Ended::Failed });
+            return;
+        }
+        self.push(id, Event::Start);
+    }
+
+    /// The first transaction is over: the default target is reached, as far as it can be.
+    pub(super) fn notice_boot(&mut self) {
+        if self.booted || self.leaving.is_some() || !self.scheduler.is_done() {
+            return;
+        }
+        self.booted = true;
+        let failed = self.failed();
+        info!(self.log, "ready"; "failed units" => failed.len());
+        self.wants.push_back(Want::TellAll(Report::Ready { failed }));
+    }
+
+    /// Whether the default target is reached.
+    pub fn is_ready(&self) -> bool {
+        self.booted
+    }
+
+    /// The names of units that have failed.
+    pub fn failed(&self) -> Vec<String> {
+        let failed = self.slots.iter().filter(|s| matches!(s.machine.state(), State::Failed(_)));
+        failed.map(|s| s.unit.name.to_string()).collect()
+    }
+
+    /// Brings up the unit that the host has named.
+    pub fn boot(&mut self) {
+        let wanted = self.handover.unit.clone();
+        let started = match UnitName::parse_short(&wanted, "target") {
+            Ok(name) => self.start(&[name]),
+            Err(e) => Err(format!("{wanted}: {e}")),
+        };
+        if let Err(why) = started {
+            error!(self.log, "can't start the default unit"; "why" => why);
+        }
+        self.settle();
+    }
+
+    /// Stops everything, to leave afterwards.
+    pub fn leave(&mut self, why: Leave) {
+        if self.leaving.is_some() {
+            return;
+        }
+        info!(self.log, "stops all units"; "why" => ?why);
+        self.leaving = Some(why);
+        self.scheduler = Scheduler::default();
+        // Starts that still wait are over; whoever waits for them is told when the unit is down.
+        let all = self.active();
+        self.stop(&all);
+        self.settle();
+    }
+
+    /// Why it leaves, once nothing runs any more.
+    pub fn has_stopped(&self) -> Option<Leave> {
+        self.leaving.filter(|_| self.slots.iter().all(|s| s.machine.is_at_rest()))
+    }
+
+    /// Why it is on its way out, if it is.
+    pub fn leaving(&self) -> Option<Leave> {
+        self.leaving
+    }
+
+    /// A person's request. The answer comes now, or when the unit has got there.
+    pub fn request(&mut self, link: usize, tag: u32, unit: &str, verb: Verb) {
+        let done = match UnitName::parse_short(unit, "service") {
+            Ok(name) => self.act(link, tag, &name, verb),
+            Err(_) if verb == Verb::DaemonReload => Some(self.daemon_reload()),
+            Err(e) => Some(Err(format!("{unit}: {e}"))),
+        };
+        if let Some(result) = done {
+            self.wants.push_back(Want::Tell(link, Report::Done { tag, result }));
+        }
+        self.settle();
+    }
+
+    fn act(&mut self, link: usize, tag: u32, name: &UnitName, verb: Verb) -> Option<Result<(), String>> {
+        match verb {
+            Verb::DaemonReload => return Some(self.daemon_reload()),
+            Verb::Enable | Verb::Disable => {
+                return Some(crate::load::install::apply(&self.loader, name, verb == Verb::Enable));
+            }
+            Verb::Start | Verb::Stop | Verb::Restart | Verb::Reload | Verb::Kill(_) | Verb::ResetFailed => (),
+        }
+        self.load(std::slice::from_ref(name));
+        let Some(id) = self.find(name) else {
+            let why = self.absent.get(name).map_or("no such unit", absent_words);
+            return Some(Err(format!("{name}: {why}")));
+        };
+        let wait = |engine: &mut Engine, aim| {
+            if let Some(slot) = engine.slot_mut(id) {
+                slot.waiters.push(Waiter { link, tag, aim });
+            }
+            None
+        };
+        let slot = self.slot(id)?;
+        let (is_up, at_rest) = (slot.machine.is_up(), slot.machine.is_at_rest());
+        match verb {
+            Verb::Start if is_up => Some(Ok(())),
+            Verb::Start => match self.start(std::slice::from_ref(name)) {
+                Ok(()) => wait(self, Aim::Start),
+                Err(why) => Some(Err(why)),
+            },
+            Verb::Stop if at_rest => Some(Ok(())),
+            Verb::Stop => {
+                let name = self.real_name(name);
+                self.stop(&[name]);
+                wait(self, Aim::Stop)
+            }
+            Verb::Restart if at_rest => match self.start(std::slice::from_ref(name)) {
+                Ok(()) => wait(self, Aim::Start),
+                Err(why) => Some(Err(why)),
+            },
+            Verb::Restart => {
+                let name = self.real_name(name);
+                for other in self.graph.restart_set(&name).iter().filter(|n| **n != name) {
+                    if let Some(other) = self.find(other).filter(|o| self.slot(*o).is_some_and(|s| s.machine.is_up())) {
+                        self.push(other, Event::Restart);
+                    }
+                }
+                self.push(id, Event::Restart);
+                wait(self, Aim::Restart)
+            }
+            Verb::Reload => self.reload(id, &self.real_name(name)).or_else(|| wait(self, Aim::Reload)),
+            Verb::Kill(signal) => {
+                self.signal_all(id, signal);
+                Some(Ok(()))
+            }
+            Verb::ResetFailed => {
+                self.push(id, Event::ResetFailed);
+                Some(Ok(()))
+            }
+            Verb::Enable | Verb::Disable | Verb::DaemonReload => None,
+        }
+    }
+
+    fn reload(&mut self, id: Id, name: &UnitName) -> Option<Result<(), String>> {
+        let slot = self.slot(id)?;
+        if !slot.machine.is_up() {
+            return Some(Err(format!("{name} is not running")));
+        }
+        if !slot.machine.policy().has_reload {
+            return Some(Err(format!("{name} has no ExecReload=")));
+        }
+        for other in self.graph.reload_set(name) {
+            if let Some(other) = self.find(&other) {
+                self.push(other, Event::Reload);
+            }
+        }
+        None
+    }
+
+    /// Reads all unit files again. Units that run keep running; their lives follow the new files from now on.
+    pub(super) fn daemon_reload(&mut self) -> Result<(), String> {
+        self.absent.clear();
+        self.loader = crate::load::Loader::new(&self.root);
+        let names: Vec<UnitName> = self.slots.iter().map(|s| s.unit.name.clone()).collect();
+        let haul = self.loader.load(&names, &BTreeSet::new());
+        for notice in haul.notices {
+            self.wants.push_back(Want::TellAll(Report::Notice(notice)));
+        }
+        for unit in haul.units {
+            let Some(id) = self.find(&unit.name) else { continue };
+            let Some(slot) = self.slot_mut(id) else { continue };
+            if let Body::Service(service) = &unit.body {
+                slot.machine.set_policy(Policy::of_service(service, &unit.unit));
+            }
+            slot.unit = Rc::new(unit);
+        }
+        self.absent.extend(haul.absent);
+        self.forget_unused();
+        self.make_graph();
+        info!(self.log, "has read all unit files again");
+        Ok(())
+    }
+
+    /// Units at rest without a file any more are not shown or started again.
+    fn forget_unused(&mut self) {
+        let gone: Vec<UnitName> = self.absent.keys().filter(|n| self.ids.contains_key(*n)).cloned().collect();
+        for name in gone {
+            if self.find(&name).and_then(|id| self.slot(id)).is_some_and(|s| s.machine.is_at_rest()) {
+                self.ids.remove(&name);
+            }
+        }
+    }
+}
+
+fn absent_words(why: &Absent) -> &str {
+    match why {
+        Absent::Missing => "no such unit",
+        Absent::Masked => "it is masked",
+        Absent::Broken(why) => why,
+    }
+}

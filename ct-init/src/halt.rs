@@ -1,0 +1,92 @@
+//! halt: the signals that mean the end, and the end itself. Never returns from it.
+use crate::proto::Leave;
+use nix::libc::{SIGRTMIN, c_int};
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::libc::SIGPWR;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Look for ended children.
+    Reap,
+    /// Read all unit files again.
+    Reload,
+    /// Stop everything and leave.
+    Leave(Leave),
+}
+
+/// Signals, caught.
+#[derive(Debug)]
+pub struct Signals {
+    /// Readable when one has come.
+    pub wake: UnixStream,
+    caught: Vec<(Arc<AtomicBool>, Asked)>,
+}
+
+impl Signals {
+    /// Catches all that mean something to PID 1.
+    pub fn catch() -> io::Result<Signals> {
+        let (wake, send) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        send.set_nonblocking(true)?;
+        let mut caught = Vec::new();
+        for (signal, asked) in meanings() {
+            let flag = Arc::new(AtomicBool::new(false));
+            signal_hook::flag::register(signal, Arc::clone(&flag))?;
+            signal_hook::low_level::pipe::register(signal, send.try_clone()?)?;
+            caught.push((flag, asked));
+        }
+        Ok(Signals { wake, caught })
+    }
+
+    /// Asks again, as if the signal had come again.
+    pub fn ask(&mut self, again: Asked) {
+        for (flag, _) in self.caught.iter().filter(|(_, asked)| *asked == again) {
+            flag.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// What has been asked for since the last call, each once.
+    pub fn take(&mut self) -> Vec<Asked> {
+        let mut bytes = [0u8; 64];
+        while rustix::io::read(&self.wake, &mut bytes).is_ok_and(|n| n > 0) {}
+        let came = self.caught.iter().filter(|(flag, _)| flag.swap(false, Ordering::SeqCst));
+        came.map(|(_, asked)| *asked).collect()
+    }
+}
+
+fn meanings() -> [(c_int, Asked); 8] {
+    [
+        (SIGCHLD, Asked::Reap),
+        (SIGHUP, Asked::Reload),
+        (SIGTERM, Asked::Leave(Leave::Shutdown)),
+        (SIGPWR, Asked::Leave(Leave::Shutdown)),
+        (SIGINT, Asked::Leave(Leave::Reboot)),
+        // systemd's: halt, poweroff, reboot. The first is what hosts send to stop a container.
+        (SIGRTMIN() + 3, Asked::Leave(Leave::Shutdown)),
+        (SIGRTMIN() + 4, Asked::Leave(Leave::Halt)),
+        (SIGRTMIN() + 5, Asked::Leave(Leave::Reboot)),
+    ]
+}
+
+/// Ends PID 1, so that the one who waits for it can see why: exit 0 for the host's own request; for the guest's,
+/// reboot(2), which ends a pid namespace's PID 1 with SIGHUP (reboot) or SIGINT (halt).
+pub fn finish(why: Leave) -> ! {
+    crate::reap::kill_all();
+    let asked = match why {
+        Leave::Shutdown => None,
+        Leave::Halt => Some(RebootMode::RB_POWER_OFF),
+        Leave::Reboot => Some(RebootMode::RB_AUTOBOOT),
+    };
+    if let Some(mode) = asked {
+        // Without CAP_SYS_BOOT the exit below has to do.
+        let _refused = reboot(mode);
+    }
+    std::process::exit(0)
+}

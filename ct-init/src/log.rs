@@ -1,0 +1,80 @@
+//! log: ct-init's own words, to the store under the name `ct-init` and to the console. Never blocks on either.
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use slog::{Drain, KV, Key, Logger, Never, OwnedKVList, Record, Serializer};
+use std::fmt::{Arguments, Write};
+use std::sync::{Arc, Mutex};
+
+/// The name under which ct-init's own lines are kept.
+pub const NAME: &str = "ct-init";
+/// Lines that may wait for the store.
+const MAX_WAITING: usize = 1024;
+
+/// Lines on their way to the store.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<Mutex<Vec<String>>>);
+
+impl Waiting {
+    /// Takes them.
+    pub fn take(&self) -> Vec<String> {
+        self.0.lock().map(|mut lines| std::mem::take(&mut *lines)).unwrap_or_default()
+    }
+}
+
+/// A logger and where its lines wait. With `console`, they also go to stderr.
+pub fn logger(console: bool) -> (Logger, Waiting) {
+    let waiting = Waiting::default();
+    let drain = Lines { waiting: waiting.clone(), console };
+    (Logger::root(drain, slog::o!()), waiting)
+}
+
+struct Lines {
+    waiting: Waiting,
+    console: bool,
+}
+
+impl Drain for Lines {
+    type Ok = ();
+    type Err = Never;
+    fn log(&self, record: &Record<'_>, values: &OwnedKVList) -> Result<(), Never> {
+        if record.level() >= slog::Level::Debug {
+            return Ok(());
+        }
+        let mut line = Fields(record.msg().to_string());
+        // Writing to a string can't fail; a value that can't be shown is left out.
+        let _shown = record.kv().serialize(record, &mut line).and_then(|()| values.serialize(record, &mut line));
+        let line = match record.level() {
+            slog::Level::Critical | slog::Level::Error => format!("error: {}", line.0),
+            slog::Level::Warning => format!("warning: {}", line.0),
+            slog::Level::Info | slog::Level::Debug | slog::Level::Trace => line.0,
+        };
+        if self.console {
+            say(&format!("{NAME}: {line}\n"));
+        }
+        if let Ok(mut waiting) = self.waiting.0.lock()
+            && waiting.len() < MAX_WAITING
+        {
+            waiting.push(line);
+        }
+        Ok(())
+    }
+}
+
+/// To stderr if it takes the line at once.
+fn say(line: &str) {
+    let stderr = std::io::stderr();
+    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    if poll(&mut fds, Some(&now)).is_ok_and(|n| n > 0) && fds.iter().all(|f| f.revents() == PollFlags::OUT) {
+        // A pipe that is ready takes 4096 bytes without waiting.
+        let end = line.len().min(4096);
+        let _lost = rustix::io::write(&stderr, line.as_bytes().get(..end).unwrap_or(&[]));
+    }
+}
+
+struct Fields(String);
+
+impl Serializer for Fields {
+    fn emit_arguments(&mut self, key: Key, value: &Arguments<'_>) -> slog::Result {
+        write!(self.0, ", {key}: {value}").map_err(slog::Error::from)
+    }
+}

@@ -1,0 +1,422 @@
+//! pid1: the one loop. Takes what is ready, in the order that loses nothing, and tells the engine. Never blocks
+//! anywhere but in poll.
+use crate::boot::Start;
+use crate::cgroup::Tree;
+use crate::control::{Link, MAX_LINKS, Then};
+use crate::engine::unit::Id;
+use crate::engine::{Engine, Want};
+use crate::halt::{Asked, Signals, finish};
+use crate::log::{NAME, Waiting};
+use crate::output::Store;
+use crate::output::pipe::Drained;
+use crate::proto::{Leave, Report};
+use crate::ready::notify::MAX_DATAGRAM;
+use crate::ready::socket::{self, NOTIFY, SYSLOG};
+use crate::root::Root;
+use crate::wire::{Wire, WireError, accept};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use slog::{Logger, debug, error, info, warn};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+use units::values::Tick;
+
+/// So many ended children are reaped before others get their turn.
+const REAPS_A_TURN: usize = 128;
+/// So many datagrams are read before others get their turn.
+const DATAGRAMS_A_TURN: usize = 256;
+
+/// What can be ready. Each has a token that says which it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Notify,
+    Signals,
+    Listener,
+    Syslog,
+    Link(usize),
+    Output(usize),
+    Group(usize),
+    Errors(usize),
+}
+
+impl Source {
+    fn token(self) -> Token {
+        let (kind, number) = match self {
+            Source::Notify => (0, 0),
+            Source::Signals => (1, 0),
+            Source::Listener => (2, 0),
+            Source::Syslog => (3, 0),
+            Source::Link(n) => (4, n),
+            Source::Output(n) => (5, n),
+            Source::Group(n) => (6, n),
+            Source::Errors(n) => (7, n),
+        };
+        Token(number << 3 | kind)
+    }
+    fn of(token: Token) -> Source {
+        let number = token.0 >> 3;
+        match token.0 & 7 {
+            0 => Source::Notify,
+            1 => Source::Signals,
+            2 => Source::Listener,
+            3 => Source::Syslog,
+            4 => Source::Link(number),
+            5 => Source::Output(number),
+            6 => Source::Group(number),
+            _ => Source::Errors(number),
+        }
+    }
+}
+
+/// PID 1.
+pub struct Pid1 {
+    engine: Engine,
+    poll: Poll,
+    signals: Signals,
+    listener: Option<OwnedFd>,
+    notify: Option<OwnedFd>,
+    syslog: Option<OwnedFd>,
+    links: BTreeMap<usize, Link>,
+    next_link: usize,
+    /// Sources that had more than one turn's worth.
+    again: BTreeSet<Source>,
+    /// Commands of sessions whose person has gone, and when they are killed.
+    doomed: Vec<(Tick, i32)>,
+    waiting: Waiting,
+    log: Logger,
+}
+
+impl Pid1 {
+    /// Boots: everything up to the first start job.
+    pub fn new(start: Start, log: Logger, waiting: Waiting) -> io::Result<Pid1> {
+        let signals = Signals::catch()?;
+        let poll = Poll::new()?;
+        let root = Root::new("/");
+        let store = Store::new(Path::new(crate::output::DIRECTORY));
+        let mut engine = Engine::new(root.clone(), log.clone(), start.handover, store);
+        engine.tree = take_tree(&engine, &log);
+        let notify = bind(&root, NOTIFY, &log);
+        let syslog = bind(&root, SYSLOG, &log);
+        link_syslog(&root, &log);
+        let pid1 = Pid1 {
+            engine,
+            poll,
+            signals,
+            listener: start.listener,
+            notify,
+            syslog,
+            links: BTreeMap::new(),
+            next_link: 0,
+            again: BTreeSet::new(),
+            doomed: Vec::new(),
+            waiting,
+            log,
+        };
+        pid1.listen(Source::Signals, Some(pid1.signals.wake.as_fd()), Interest::READABLE);
+        pid1.listen(Source::Listener, pid1.listener.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        pid1.listen(Source::Notify, pid1.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        pid1.listen(Source::Syslog, pid1.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        Ok(pid1)
+    }
+
+    fn listen(&self, source: Source, fd: Option<BorrowedFd<'_>>, interest: Interest) {
+        let Some(fd) = fd.map(|fd| fd.as_raw_fd()) else { return };
+        let mut fd = SourceFd(&fd);
+        if let Err(e) = self.poll.registry().register(&mut fd, source.token(), interest)
+            && e.kind() != io::ErrorKind::AlreadyExists
+        {
+            error!(self.log, "can't listen"; "to" => ?source, "why" => %e);
+        }
+    }
+
+    /// Runs until told to leave.
+    pub fn run(mut self) -> ! {
+        self.engine.boot();
+        self.after_turn();
+        let mut events = Events::with_capacity(256);
+        loop {
+            if let Err(e) = self.poll.poll(&mut events, self.timeout())
+                && e.kind() != io::ErrorKind::Interrupted
+            {
+                error!(self.log, "poll"; "why" => %e);
+            }
+            // Sorted: notifications before exits, exits before all else.
+            let mut batch = std::mem::take(&mut self.again);
+            batch.extend(events.iter().map(|e| Source::of(e.token())));
+            for source in batch {
+                self.turn(source);
+            }
+            let now = crate::clock::now();
+            if self.engine.deadline().is_some_and(|t| t <= now) {
+                self.engine.timers(now);
+            }
+            self.kill_doomed(now);
+            self.after_turn();
+            if let Some(why) = self.engine.has_stopped() {
+                self.end(why);
+            }
+        }
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        if !self.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let next = self.engine.deadline().into_iter().chain(self.doomed.iter().map(|(t, _)| *t)).min()?;
+        // A microsecond more, so that what is due is due when poll returns.
+        Some(next.since(crate::clock::now()) + Duration::from_micros(1))
+    }
+
+    fn turn(&mut self, source: Source) {
+        match source {
+            Source::Notify => self.hear(),
+            Source::Signals => self.signalled(),
+            Source::Listener => self.accept(),
+            Source::Syslog => self.hear_syslog(),
+            Source::Link(number) => self.serve(number),
+            Source::Output(id) => {
+                if self.engine.drain(Id(id)) == Drained::More {
+                    self.again.insert(source);
+                }
+            }
+            Source::Group(id) => {
+                // Its processes may have ended a moment ago: their ends come first.
+                self.reap();
+                self.engine.group_changed(Id(id));
+                self.engine.settle();
+            }
+            Source::Errors(pid) => {
+                self.engine.exec_result(i32::try_from(pid).unwrap_or(0));
+                self.engine.settle();
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        for _ in 0..DATAGRAMS_A_TURN {
+            let Some(fd) = &self.notify else { return };
+            match socket::receive(fd, MAX_DATAGRAM) {
+                Ok(Some(datagram)) => self.engine.notified(&datagram),
+                Ok(None) => {
+                    self.engine.settle();
+                    return;
+                }
+                Err(e) => {
+                    error!(self.log, "stops listening to notifications"; "why" => %e);
+                    self.notify = None;
+                }
+            }
+        }
+        self.again.insert(Source::Notify);
+        self.engine.settle();
+    }
+
+    fn hear_syslog(&mut self) {
+        for _ in 0..DATAGRAMS_A_TURN {
+            let Some(fd) = &self.syslog else { return };
+            match socket::receive(fd, 8192) {
+                Ok(Some(datagram)) => self.engine.keep_syslog(&datagram),
+                Ok(None) => return,
+                Err(e) => {
+                    error!(self.log, "stops listening to syslog"; "why" => %e);
+                    self.syslog = None;
+                }
+            }
+        }
+        self.again.insert(Source::Syslog);
+    }
+
+    fn signalled(&mut self) {
+        for asked in self.signals.take() {
+            match asked {
+                Asked::Reap => self.reap(),
+                Asked::Reload => self.engine.reload_files(),
+                Asked::Leave(why) => self.engine.leave(why),
+            }
+        }
+    }
+
+    /// Every ended child: first what it has said, then its output, then its end.
+    fn reap(&mut self) {
+        for _ in 0..REAPS_A_TURN {
+            let Some(ended) = crate::reap::peek() else { return };
+            self.hear();
+            self.engine.before_reap(ended.pid);
+            crate::reap::reap(ended.pid);
+            self.engine.exited(ended.pid, ended.how);
+            self.engine.settle();
+            self.doomed.retain(|(_, pid)| *pid != ended.pid);
+        }
+        self.again.insert(Source::Signals);
+        self.reap_later();
+    }
+
+    /// More children have ended than one turn takes; SIGCHLD won't come again for them.
+    fn reap_later(&mut self) {
+        self.signals.ask(Asked::Reap);
+    }
+
+    fn accept(&mut self) {
+        loop {
+            let Some(listener) = &self.listener else { return };
+            match accept(listener.as_fd()).map(|fd| fd.map(Wire::new)) {
+                Ok(Some(Ok(wire))) if self.links.len() < MAX_LINKS => {
+                    let number = self.next_link;
+                    self.next_link += 1;
+                    let link = Link::new(wire);
+                    self.listen(Source::Link(number), Some(link.as_fd()), Interest::READABLE | Interest::WRITABLE);
+                    self.links.insert(number, link);
+                }
+                Ok(Some(Ok(_))) => warn!(self.log, "too many connections: refused one"),
+                Ok(Some(Err(e))) => warn!(self.log, "a connection"; "why" => crate::chain(&e)),
+                Ok(None) => return,
+                Err(e) => {
+                    error!(self.log, "can't accept"; "why" => %e);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn serve(&mut self, number: usize) {
+        let Some(link) = self.links.get_mut(&number) else { return };
+        match link.serve(number, &mut self.engine) {
+            Ok(Then::Keep) => (),
+            Ok(Then::Again) => {
+                self.again.insert(Source::Link(number));
+            }
+            Ok(Then::Shutdown) => self.engine.leave(Leave::Shutdown),
+            Err(e) => self.drop_link(number, &e),
+        }
+    }
+
+    fn drop_link(&mut self, number: usize, why: &WireError) {
+        match why {
+            WireError::Closed => (),
+            WireError::TooLarge | WireError::NotAMessage(_) | WireError::TooSlow | WireError::Io(_) => {
+                debug!(self.log, "drops a connection"; "why" => crate::chain(why));
+            }
+        }
+        if let Some(doomed) = self.links.remove(&number).and_then(Link::hang_up) {
+            self.doomed.push(doomed);
+        }
+    }
+
+    fn kill_doomed(&mut self, now: Tick) {
+        self.doomed.retain(|(at, pid)| {
+            if *at > now {
+                return true;
+            }
+            crate::reap::send(*pid, 9);
+            false
+        });
+    }
+
+    /// What the engine wants, ct-init's own lines, and lines for followers.
+    fn after_turn(&mut self) {
+        while let Some(want) = self.engine.wants.pop_front() {
+            self.fulfil(want);
+        }
+        let own = self.waiting.take();
+        self.engine.store.keep(NAME, crate::clock::wall(), own.iter().map(String::as_bytes));
+        self.engine.store.followed = self.links.values().any(Link::follows);
+        let fresh = self.engine.store.fresh();
+        if fresh.is_empty() {
+            return;
+        }
+        let numbers: Vec<usize> = self.links.keys().copied().collect();
+        for number in numbers {
+            let Some(link) = self.links.get_mut(&number) else { continue };
+            match link.follow(&fresh).and_then(|()| link.go_on()) {
+                Ok(Then::Keep | Then::Shutdown) => (),
+                Ok(Then::Again) => {
+                    self.again.insert(Source::Link(number));
+                }
+                Err(e) => self.drop_link(number, &e),
+            }
+        }
+    }
+
+    fn fulfil(&mut self, want: Want) {
+        match want {
+            Want::Output(id) => {
+                self.listen(Source::Output(id.0), self.engine.output_fd(id), Interest::READABLE);
+            }
+            Want::Group(id) => self.listen(Source::Group(id.0), self.engine.group_fd(id), Interest::PRIORITY),
+            Want::Errors(pid) => {
+                let number = usize::try_from(pid).unwrap_or(0);
+                self.listen(Source::Errors(number), self.engine.errors_fd(pid), Interest::READABLE);
+            }
+            Want::Session(number, progress) => {
+                let Some(link) = self.links.get_mut(&number) else { return };
+                if let Err(e) = link.progress(progress) {
+                    self.drop_link(number, &e);
+                }
+            }
+            Want::Tell(number, report) => {
+                let Some(link) = self.links.get_mut(&number) else { return };
+                if let Err(e) = link.tell(&report) {
+                    self.drop_link(number, &e);
+                }
+            }
+            Want::TellAll(report) => self.tell_all(&report),
+            Want::Leave(why) => self.engine.leave(why),
+        }
+    }
+
+    fn tell_all(&mut self, report: &Report) {
+        let mut broken = Vec::new();
+        for (number, link) in self.links.iter_mut().filter(|(_, l)| l.watches()) {
+            if let Err(e) = link.tell(report) {
+                broken.push((*number, e));
+            }
+        }
+        for (number, e) in broken {
+            self.drop_link(number, &e);
+        }
+    }
+
+    fn end(&mut self, why: Leave) -> ! {
+        info!(self.log, "leaves"; "why" => ?why);
+        self.tell_all(&Report::Leaving(why));
+        self.after_turn();
+        finish(why)
+    }
+}
+
+fn take_tree(engine: &Engine, log: &Logger) -> Option<Tree> {
+    let top = engine.handover.cgroup.as_deref().unwrap_or("/sys/fs/cgroup");
+    match Tree::take(Path::new(top), &engine.handover.controllers) {
+        Ok((tree, notices)) => {
+            for notice in notices {
+                warn!(log, "cgroups"; "what" => notice);
+            }
+            Some(tree)
+        }
+        Err(e) => {
+            warn!(log, "no cgroups: services are tracked by their sessions"; "why" => crate::chain(&e));
+            None
+        }
+    }
+}
+
+fn bind(root: &Root, path: &str, log: &Logger) -> Option<OwnedFd> {
+    match socket::bind(root, path) {
+        Ok(fd) => Some(fd),
+        Err(e) => {
+            error!(log, "can't make a socket"; "path" => path, "why" => %e);
+            None
+        }
+    }
+}
+
+/// A /dev/log that a syslog daemon has made is left alone.
+fn link_syslog(root: &Root, log: &Logger) {
+    match rustix::fs::symlink(SYSLOG, root.join("/dev/log")) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => (),
+        Err(e) => warn!(log, "can't link /dev/log"; "why" => %e),
+    }
+}
