@@ -133,6 +133,10 @@ fn hostile_entries_are_refused_and_leave_nothing() {
         (out("/").file("out/tmp/deep/x", "x"), "leads through a symbolic link"),
         (out("../..").add("out/x", T::Directory, "", b""), "leads through a symbolic link"),
         (out("/etc").add("out/x", T::Symlink, "y", b""), "leads through a symbolic link"),
+        (
+            a().add("usr", T::Directory, "", b"").add("bin", T::Symlink, "usr", b"").file("bin/x", "x"),
+            "\"bin/x\" leads through a symbolic link",
+        ),
         (out("/etc").add("h", T::Link, "out/passwd", b""), "leads through a symbolic link"),
         (out("/etc").add("out/pipe", T::Fifo, "", b""), "leads through a symbolic link"),
         (a().add("h", T::Link, "/etc/passwd", b""), "\"h\" is a hard link to something that is not in"),
