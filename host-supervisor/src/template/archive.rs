@@ -6,7 +6,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// An xz archive may ask for so much memory, in KiB; `xz -9` takes 64 MiB.
@@ -25,10 +25,17 @@ pub(super) struct Meter {
     pub(super) ended: Rc<Cell<bool>>,
 }
 
-/// Opens an archive; how it is packed is seen from its first bytes.
-pub(super) fn open(path: &Path) -> Result<(Box<dyn Read>, Meter), TemplateError> {
+/// Opens an archive; how it is packed is seen from its first bytes. Beside it its name for messages.
+pub(super) fn open(path: &Path) -> Result<(Box<dyn Read>, Meter, PathBuf), TemplateError> {
+    // One that was handed in as a descriptor is called as its owner calls it.
+    let link = path.starts_with("/proc/self/fd").then(|| std::fs::read_link(path).ok()).flatten();
+    let shown = link.unwrap_or_else(|| path.to_owned());
+    let opened = File::open(path).map_err(|e| TemplateError::Archive(shown.clone(), e))?;
+    unpack(opened, &shown).map(|(reader, meter)| (reader, meter, shown))
+}
+
+fn unpack(file: File, path: &Path) -> Result<(Box<dyn Read>, Meter), TemplateError> {
     let fail = |e| TemplateError::Archive(path.to_owned(), e);
-    let file = File::open(path).map_err(fail)?;
     let meta = file.metadata().map_err(fail)?;
     if !meta.is_file() {
         return Err(TemplateError::NotAnArchive(path.to_owned()));

@@ -57,11 +57,11 @@ pub fn import(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Imported, TemplateError> {
     super::check_name(name)?;
-    let (reader, meter) = archive::open(file)?;
+    let (reader, meter, file) = archive::open(file)?;
     let workshop = Workshop::open(paths, name)?;
     let tree = Tree::open(workshop.dir()).map_err(|e| io("open", workshop.dir(), e))?;
     let free = free(&tree).map_err(|e| io("look for free space on", workshop.dir(), e))?;
-    let mut import = Import { file, tree, free, left: free, meter, done: Imported::default() };
+    let mut import = Import { file: &file, tree, free, left: free, meter, done: Imported::default() };
     import.all(reader, workshop.dir(), progress)?;
     let done = import.done;
     workshop.finish(Kind::Imported, done.bytes)?;

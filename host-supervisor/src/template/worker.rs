@@ -1,6 +1,6 @@
 //! worker: the slow work on templates in a process of its own; says on stdout how far it is. Decides nothing.
 //!
-//! Lines: `progress DONE TOTAL` (bytes), `note SENTENCE`, and at the end `done` or `error: SENTENCE`.
+//! Lines: `progress DONE TOTAL` (bytes), sentences for people, and at the end `done` or `error: SENTENCE`.
 use super::{BuildOptions, TemplateError, build, host_template, import};
 use crate::paths::Paths;
 use std::error::Error;
@@ -16,7 +16,7 @@ pub fn worker(paths: &Paths, args: &[String]) -> i32 {
         ["import", name, file] => {
             let mut progress = |done: u64, total: u64| say(&format!("progress {done} {total}"));
             import(paths, name, Path::new(file), &mut progress)
-                .map(|found| found.notes().iter().for_each(|n| say(&format!("note {n}"))))
+                .map(|found| found.notes().iter().for_each(|n| note(n)))
         }
         ["build", name, settings @ ..] => built(paths, name, settings),
         ["host"] => host_template(paths).map(drop),
@@ -46,7 +46,13 @@ fn built(paths: &Paths, name: &str, settings: &[&str]) -> Result<(), TemplateErr
             (key, value) => options.set(key, value)?,
         }
     }
-    build(paths, name, kind, &options, &mut |line| say(&format!("note {line}")))
+    build(paths, name, kind, &options, &mut note)
+}
+
+/// A sentence of others', which must not pass for one of ours.
+fn note(line: &str) {
+    let ours = line == "done" || ["error: ", "progress "].iter().any(|p| line.starts_with(p));
+    say(&format!("{}{line}", if ours { "> " } else { "" }));
 }
 
 /// A line for the daemon. When it is gone there is nobody to tell: the work still ends as it should.
