@@ -199,7 +199,13 @@ fn root(name: &str, container: &Container, given: &Given<'_>) -> Result<Root, Re
         None => Err(ResolveError::NoRoot(name.to_owned())),
         Some(Rootfs::Template(t)) if t == HOST_TEMPLATE => {
             let skeleton = given.paths.templates().join(HOST_TEMPLATE);
-            Ok(Root::Overlay(vec![layer("/", skeleton, "root"), layer("/usr", PathBuf::from("/usr"), "usr")]))
+            // The host's own services are not the container's: what a package installs inside is all it has.
+            let no_units = skeleton.join("usr");
+            Ok(Root::Overlay(vec![
+                layer("/", skeleton, "root"),
+                layer("/usr", PathBuf::from("/usr"), "usr"),
+                layer("/usr/lib/systemd/system", no_units, "units"),
+            ]))
         }
         Some(Rootfs::Template(t)) if !given.templates.contains(t) => {
             Err(ResolveError::NoTemplate { name: name.to_owned(), template: t.clone() })
