@@ -12,7 +12,7 @@ use mio::{Events, Poll, Token};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
@@ -200,6 +200,22 @@ fn ct_init() -> OwnedFd {
                 let line = Line { at: 1_000_000, unit: "a.service".into(), text: "live \x1b[2J".into() };
                 say(encode(&Session::Line(line)).unwrap());
             }
+            proto::Request::Exec(exec) if exec.tty => {
+                let pty = nix::pty::openpty(None, None).unwrap();
+                let started = encode(&Session::Started { pid: 7 }).unwrap();
+                pass::send(&ours, &started, &[pty.master.as_fd()]).unwrap();
+                drop(pty.master);
+                let mut inside = std::fs::File::from(pty.slave);
+                let (rows, columns) = exec.size.unwrap_or_default();
+                writeln!(inside, "{} {rows}x{columns}", exec.argv.join(" ")).unwrap();
+                let mut line = [0u8; 64];
+                let n = inside.read(&mut line).unwrap();
+                inside.write_all(&line[..n]).unwrap();
+                if let Ok(Control::Size(rows, columns)) = decode(&hear(&mut Vec::new())) {
+                    writeln!(inside, "now {rows}x{columns}").unwrap();
+                }
+                say(encode(&Session::Ended(Exit::Code(9))).unwrap());
+            }
             proto::Request::Exec(exec) => match spawn(&exec, fds) {
                 Err(e) => {
                     say(encode(&Session::Refused { code: 127, why: format!("exec {}: {e}", exec.argv[0]) })
@@ -347,6 +363,39 @@ fn signals_reach_the_command_inside() {
         let _stdin = child.stdin.take();
         assert_eq!(child.wait().unwrap().code(), Some(expect), "{signal}");
     }
+}
+
+#[test]
+fn a_terminal_is_raw_while_the_session_lasts_and_as_before_after_it() {
+    use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
+    let host = Host::new();
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let size = |rows, columns| Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&pty.slave, size(24, 80)).unwrap();
+    let before = tcgetattr(&pty.slave).unwrap();
+    let slave = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut child =
+        host.command("exec web top").stdin(slave()).stdout(slave()).stderr(slave()).spawn().unwrap();
+    let mut here = BufReader::new(std::fs::File::from(pty.master.try_clone().unwrap()));
+    let mut until = |word: &str| {
+        let mut line = String::new();
+        while !line.contains(word) {
+            line.clear();
+            assert!(here.read_line(&mut line).unwrap() > 0);
+        }
+        line.trim().to_owned()
+    };
+    assert_eq!(until("top"), "top 24x80");
+    assert_ne!(tcgetattr(&pty.slave).unwrap().local_modes, before.local_modes);
+    // The terminal inside echoes what is typed, and the program there says it again.
+    std::fs::File::from(pty.master.try_clone().unwrap()).write_all(b"typed\n").unwrap();
+    assert_eq!((until("typed"), until("typed")), ("typed".into(), "typed".into()));
+    tcsetwinsize(&pty.slave, size(50, 100)).unwrap();
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGWINCH).unwrap();
+    assert_eq!(until("now"), "now 50x100");
+    assert_eq!(child.wait().unwrap().code(), Some(9));
+    assert_eq!(tcgetattr(&pty.slave).unwrap().local_modes, before.local_modes);
 }
 
 #[test]

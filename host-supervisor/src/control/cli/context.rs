@@ -187,7 +187,7 @@ impl Context {
 /// `ct: what went wrong` on standard error.
 pub(super) fn complain(sentence: &str) {
     // If even that is closed there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "ct: {sentence}");
+    let _ = writeln!(io::stderr(), "ct: {}", render::harmless(sentence));
 }
 
 /// Opens a file to hand it to the supervisor; `-` is standard input.

@@ -36,7 +36,7 @@ pub fn fault(fault: &Fault) -> String {
 
 /// What is worth a word about an outcome that is no error: `web: already running`.
 pub fn note(outcome: &Outcome) -> Option<String> {
-    outcome.note.as_ref().map(|note| format!("{}: {note}", outcome.target))
+    outcome.note.as_ref().map(|note| format!("{}: {}", outcome.target, harmless(note)))
 }
 
 /// A spec as it would stand in a unit file; where a value came from stands behind it as a comment line above.

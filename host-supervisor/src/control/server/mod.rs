@@ -25,6 +25,7 @@ use super::protocol::{Fault, FaultKind, Reply, Request};
 use conn::{Conn, Turn};
 use mio::net::UnixListener;
 use mio::{Interest, Registry, Token};
+use rustix::io::Errno;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -250,29 +251,36 @@ impl Server {
         loop {
             match self.listener.accept() {
                 Ok((stream, _)) => self.admit(stream, now),
-                Err(e) => match e.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-                    Some(rustix::io::Errno::AGAIN) => return,
-                    Some(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
-                    Some(rustix::io::Errno::MFILE | rustix::io::Errno::NFILE) if self.turn_away() => {}
-                    Some(_) | None => {
-                        self.accept_again = Some(now.after(Duration::from_millis(200)));
-                        return;
-                    }
+                Err(e) => match Errno::from_io_error(&e) {
+                    Some(Errno::AGAIN) => return,
+                    Some(Errno::INTR | Errno::CONNABORTED) => {}
+                    // This comes also where nobody waits: the kernel takes a descriptor before it looks.
+                    Some(Errno::MFILE | Errno::NFILE) => match self.turn_away() {
+                        TurnedAway::One => {}
+                        TurnedAway::NobodyWaits => return,
+                        TurnedAway::Failed => return self.accept_later(now),
+                    },
+                    Some(_) | None => return self.accept_later(now),
                 },
             }
         }
     }
-    /// There are no descriptors left: uses the spare one to tell a client so. False: that failed as well.
-    fn turn_away(&mut self) -> bool {
-        if self.spare.take().is_none() {
-            self.spare = open_spare();
-            return false;
-        }
-        if let Ok((stream, _)) = self.listener.accept() {
-            refuse(&stream, "the supervisor has no file descriptors left".to_owned());
-        }
+    fn accept_later(&mut self, now: Tick) {
+        self.accept_again = Some(now.after(Duration::from_millis(200)));
+    }
+    /// There are no descriptors left: uses the spare one to tell a client so.
+    fn turn_away(&mut self) -> TurnedAway {
+        let had_one = self.spare.take().is_some();
+        let result = match self.listener.accept() {
+            Ok((stream, _)) => {
+                refuse(&stream, "the supervisor has no file descriptors left".to_owned());
+                TurnedAway::One
+            }
+            Err(e) if had_one && e.kind() == io::ErrorKind::WouldBlock => TurnedAway::NobodyWaits,
+            Err(_) => TurnedAway::Failed,
+        };
         self.spare = open_spare();
-        true
+        result
     }
     fn admit(&mut self, mut stream: mio::net::UnixStream, now: Tick) {
         let Some(peer) = conn::peer_of(&stream) else { return };
@@ -312,6 +320,16 @@ impl Server {
             .filter_map(|(slot, c)| Some((c.idle_since()?, c.generation, slot)));
         idle.min().map(|(_, _, slot)| slot)
     }
+}
+
+/// What came of telling a client that there are no descriptors left.
+enum TurnedAway {
+    /// It was told.
+    One,
+    /// There was none.
+    NobodyWaits,
+    /// Not even that was possible.
+    Failed,
 }
 
 fn open_spare() -> Option<OwnedFd> {

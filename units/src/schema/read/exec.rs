@@ -99,6 +99,12 @@ pub(super) fn capabilities(
     full: u64,
     line: &mut Line<'_>,
 ) -> Result<u64, Wrong> {
+    let (invert, named) = capability_line(line)?;
+    Ok(capability::merge(now, unset, full, invert, named))
+}
+
+/// Whether a line begins with `~`, and the bits that it names.
+pub(super) fn capability_line(line: &mut Line<'_>) -> Result<(bool, u64), Wrong> {
     let raw = line.raw();
     let invert = raw.starts_with('~');
     let mut named = 0;
@@ -110,7 +116,7 @@ pub(super) fn capabilities(
             Err(error) => line.note(word.at, error),
         }
     }
-    Ok(capability::merge(now, unset, full, invert, named))
+    Ok((invert, named))
 }
 
 fn working_directory(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {
