@@ -38,7 +38,12 @@ impl Engine {
     /// Units bound to one that went down by itself go down too.
     fn take_along(&mut self, id: Id) {
         let Some(slot) = self.slot(id) else { return };
-        for name in self.graph.bound_to(&slot.unit.name) {
+        let name = slot.unit.name.clone();
+        // Most units have nobody bound to them: the graph is not made for nothing.
+        if !self.slots.iter().any(|s| s.unit.unit.binds_to.contains(&name)) {
+            return;
+        }
+        for name in self.ask(|graph| graph.bound_to(&name)) {
             if let Some(other) =
                 self.find(&name).filter(|o| self.slot(*o).is_some_and(|s| !s.machine.is_at_rest()))
             {
@@ -51,8 +56,8 @@ impl Engine {
     fn follow_up(&mut self, id: Id, outcome: Outcome) {
         let Some(slot) = self.slot(id) else { return };
         let names = match slot.machine.state() {
-            State::Failed(_) => self.graph.on_failure(&slot.unit.name),
-            State::Down(_) if outcome == Outcome::Down => self.graph.on_success(&slot.unit.name),
+            State::Failed(_) => slot.unit.unit.on_failure.clone(),
+            State::Down(_) if outcome == Outcome::Down => slot.unit.unit.on_success.clone(),
             State::Down(_)
             | State::Starting { .. }
             | State::Up { .. }

@@ -57,14 +57,15 @@ impl Engine {
         self.absent.extend(haul.absent);
         // A name that was missing the last time may have got its file since.
         self.absent.retain(|name, _| !self.ids.contains_key(name));
-        self.make_graph();
+        self.graph = None;
     }
 
-    pub(super) fn make_graph(&mut self) {
-        self.graph = Graph::build(self.slots.iter().map(|s| s.unit.as_ref()), []);
+    pub(super) fn make_graph(&self) -> Graph {
+        let mut graph = Graph::build(self.slots.iter().map(|s| s.unit.as_ref()), []);
         for (name, why) in &self.absent {
-            self.graph.set_absent(name.clone(), why.clone());
+            graph.set_absent(name.clone(), why.clone());
         }
+        graph
     }
 
     /// The name a unit has in the graph.
@@ -79,11 +80,12 @@ impl Engine {
         }
         self.load(names);
         let names: Vec<UnitName> = names.iter().map(|n| self.real_name(n)).collect();
-        let transaction = self.graph.transaction(&names, &self.up());
+        let up = self.up();
+        let transaction = self.ask(|graph| graph.transaction(&names, &up));
         for warning in &transaction.warnings {
             warn!(self.log, "start"; "what" => %warning);
         }
-        self.scheduler.add(&self.graph, &transaction);
+        self.schedule(&transaction);
         match transaction.refused.first() {
             Some((name, why)) => Err(format!("{name}: {why}")),
             None => Ok(()),
@@ -114,10 +116,10 @@ impl Engine {
     fn stop(&mut self, names: &[UnitName]) {
         let active: BTreeSet<UnitName> = self.active().into_iter().collect();
         let stop: Vec<UnitName> =
-            self.graph.stop_set(names).into_iter().filter(|n| active.contains(n)).collect();
+            self.ask(|graph| graph.stop_set(names)).into_iter().filter(|n| active.contains(n)).collect();
         let order = self.reverse_order(&stop);
         let transaction = Transaction { stop, order, ..Transaction::default() };
-        self.scheduler.add(&self.graph, &transaction);
+        self.schedule(&transaction);
     }
 
     /// `(a, b)`: b stops after a, because b was started before.
@@ -304,7 +306,7 @@ impl Engine {
             },
             Verb::Restart => {
                 let name = self.real_name(name);
-                for other in self.graph.restart_set(&name).iter().filter(|n| **n != name) {
+                for other in self.ask(|graph| graph.restart_set(&name)).iter().filter(|n| **n != name) {
                     if let Some(other) =
                         self.find(other).filter(|o| self.slot(*o).is_some_and(|s| s.machine.is_up()))
                     {
@@ -335,7 +337,7 @@ impl Engine {
         if !slot.machine.policy().has_reload {
             return Some(Err(format!("{name} has no ExecReload=")));
         }
-        for other in self.graph.reload_set(name) {
+        for other in self.ask(|graph| graph.reload_set(name)) {
             if let Some(other) = self.find(&other) {
                 self.push(other, Event::Reload);
             }
@@ -362,7 +364,7 @@ impl Engine {
         }
         self.absent.extend(haul.absent);
         self.forget_unused();
-        self.make_graph();
+        self.graph = None;
         info!(self.log, "has read all unit files again");
         Ok(())
     }

@@ -18,7 +18,7 @@ use slog::Logger;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use unit::{Id, Nascent, Slot};
 use units::UnitName;
-use units::graph::{Absent, Graph, Scheduler};
+use units::graph::{Absent, Graph, Scheduler, Transaction};
 use units::machine::{Event, Intent, State};
 use units::values::Tick;
 
@@ -84,7 +84,8 @@ pub struct Engine {
     slots: Vec<Slot>,
     ids: BTreeMap<UnitName, Id>,
     absent: BTreeMap<UnitName, Absent>,
-    graph: Graph,
+    /// Made when it is asked for, and dropped when all is quiet: it is larger than the units.
+    graph: Option<Graph>,
     scheduler: Scheduler,
     work: VecDeque<Work>,
     owners: HashMap<i32, Owner>,
@@ -110,7 +111,7 @@ impl Engine {
             slots: Vec::new(),
             ids: BTreeMap::new(),
             absent: BTreeMap::new(),
-            graph: Graph::default(),
+            graph: None,
             scheduler: Scheduler::default(),
             work: VecDeque::new(),
             owners: HashMap::new(),
@@ -162,6 +163,26 @@ impl Engine {
             }
         }
         self.notice_boot();
+        if self.graph.is_some() && self.scheduler.is_done() {
+            self.graph = None;
+            self.scheduler = Scheduler::default();
+            ct_sys::proc::trim_heap();
+        }
+    }
+
+    /// Asks the graph of all units.
+    fn ask<T>(&mut self, question: impl FnOnce(&Graph) -> T) -> T {
+        let graph = self.graph.take().unwrap_or_else(|| self.make_graph());
+        let answer = question(&graph);
+        self.graph = Some(graph);
+        answer
+    }
+
+    /// Adds jobs to those that are under way.
+    fn schedule(&mut self, transaction: &Transaction) {
+        let graph = self.graph.take().unwrap_or_else(|| self.make_graph());
+        self.scheduler.add(&graph, transaction);
+        self.graph = Some(graph);
     }
 
     /// Fires what is due.

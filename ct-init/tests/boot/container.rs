@@ -17,7 +17,6 @@ const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 const MS_BIND: u64 = 4096;
 const MS_REC: u64 = 16384;
 const MS_RDONLY: u64 = 1;
-const MS_REMOUNT: u64 = 32;
 
 /// A container that runs.
 pub struct Container {
@@ -27,6 +26,22 @@ pub struct Container {
     pidfd: OwnedFd,
     listener: OwnedFd,
 }
+
+/// What the container has of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// All but users.
+    Plain,
+    /// Users too: its root is nobody outside.
+    Users,
+    /// No cgroups.
+    NoCgroups,
+}
+
+/// Where the ids of a user namespace begin.
+const BASE: u32 = 3_000_000;
+/// Bound from outside: a user namespace can't make any.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Why a test can't run here; it says so and passes.
 pub fn unable() -> bool {
@@ -59,6 +74,11 @@ fn make_cgroup() -> Option<PathBuf> {
 impl Container {
     /// Boots with these unit files (name and text), all wanted by multi-user.target.
     pub fn boot(units: &[(&str, &str)]) -> Container {
+        Container::boot_as(Kind::Plain, units)
+    }
+
+    /// The same, in a container of another kind.
+    pub fn boot_as(kind: Kind, units: &[(&str, &str)]) -> Container {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         make_root(&root, units);
@@ -78,11 +98,30 @@ impl Container {
         let memory = rustix::fs::memfd_create(c"handover", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         rustix::io::write(&memory, &ct_init::wire::encode(&handover).unwrap()).unwrap();
         let cgroup = make_cgroup();
+        if kind == Kind::Users {
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+            give_away(&root);
+            let files = ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+            files.iter().flat_map(|f| cgroup.as_ref().map(|c| c.join(f))).for_each(|f| chown(&f));
+        }
         let group = cgroup.as_ref().map(|p| fs::File::open(p).unwrap());
-        let script = script(&root, &listener, &memory);
-        let namespaces =
-            flags::NEWPID | flags::NEWNS | flags::NEWUTS | flags::NEWIPC | flags::NEWNET | flags::NEWCGROUP;
+        let (wait, go) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
+        let script = script(&root, kind, [&listener, &memory, &wait]);
+        let users = if kind == Kind::Users { flags::NEWUSER } else { 0 };
+        let namespaces = users
+            | flags::NEWPID
+            | flags::NEWNS
+            | flags::NEWUTS
+            | flags::NEWIPC
+            | flags::NEWNET
+            | flags::NEWCGROUP;
         let spawned = ct_sys::spawn(&script, namespaces, group.as_ref().map(AsFd::as_fd)).unwrap();
+        if kind == Kind::Users {
+            for map in ["uid_map", "gid_map"] {
+                fs::write(format!("/proc/{}/{map}", spawned.pid), format!("0 {BASE} 65536")).unwrap();
+            }
+        }
+        rustix::io::write(&go, b"g").unwrap();
         wait_readable(spawned.errors.as_fd());
         let mut report = [0u8; 8];
         let n = rustix::io::read(&spawned.errors, &mut report).unwrap();
@@ -172,11 +211,32 @@ impl Drop for Container {
     }
 }
 
+fn chown(path: &Path) {
+    std::os::unix::fs::lchown(path, Some(BASE), Some(BASE)).unwrap();
+}
+
+fn give_away(path: &Path) {
+    chown(path);
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().unwrap().is_dir() {
+            give_away(&entry.path());
+        } else {
+            chown(&entry.path());
+        }
+    }
+}
+
 fn remove_group(path: &Path) {
     for entry in fs::read_dir(path).into_iter().flatten().flatten().filter(|e| e.path().is_dir()) {
         remove_group(&entry.path());
     }
-    let _busy = fs::remove_dir(path);
+    // The last process may be on its way out still.
+    for _ in 0..1000 {
+        match fs::remove_dir(path) {
+            Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy => std::thread::yield_now(),
+            Ok(()) | Err(_) => break,
+        }
+    }
 }
 
 fn make_root(root: &Path, units: &[(&str, &str)]) {
@@ -185,6 +245,9 @@ fn make_root(root: &Path, units: &[(&str, &str)]) {
         fs::create_dir_all(root.join(dir)).unwrap();
     }
     fs::create_dir_all(&wants).unwrap();
+    for device in DEVICES {
+        fs::write(root.join("dev").join(device), "").unwrap();
+    }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
     for link in ["bin", "sbin", "lib", "lib64"] {
         match fs::read_link(Path::new("/").join(link)) {
@@ -214,7 +277,7 @@ fn make_root(root: &Path, units: &[(&str, &str)]) {
     fs::write(root.join("ct-init"), "").unwrap();
 }
 
-fn script(root: &Path, listener: &OwnedFd, handover: &OwnedFd) -> Script {
+fn script(root: &Path, kind: Kind, [listener, handover, wait]: [&OwnedFd; 3]) -> Script {
     let none = CString::default;
     let bind = |from: &str, to: PathBuf, flags: u64| Op::Mount {
         source: c(from),
@@ -224,11 +287,21 @@ fn script(root: &Path, listener: &OwnedFd, handover: &OwnedFd) -> Script {
         data: none(),
     };
     let mut script = Script::new();
-    script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false }).push(Op::MountsPrivate);
+    script.push(Op::WaitFor(wait.as_raw_fd()));
+    script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false });
+    script.push(Op::Groups(Vec::new())).push(Op::Gid(0)).push(Op::Uid(0)).push(Op::MountsPrivate);
     // A mount of its own, as a container's root always is.
     script.push(bind(root.to_str().unwrap(), root.to_owned(), MS_BIND | MS_REC));
     script.push(bind("/usr", root.join("usr"), MS_BIND | MS_REC));
-    script.push(bind("/usr", root.join("usr"), MS_BIND | MS_REMOUNT | MS_RDONLY));
+    for device in DEVICES {
+        script.push(bind(&format!("/dev/{device}"), root.join("dev").join(device), MS_BIND));
+    }
+    if kind == Kind::NoCgroups {
+        for (fstype, at, flags) in [("sysfs", "sys", MS_RDONLY), ("tmpfs", "sys/fs/cgroup", 0)] {
+            let target = c(root.join(at));
+            script.push(Op::Mount { source: none(), target, fstype: c(fstype), flags, data: none() });
+        }
+    }
     // The units that /usr brings along are not this test's.
     for dir in ["usr/lib/systemd/system", "usr/local/lib/systemd/system"] {
         if Path::new("/").join(dir).is_dir() {

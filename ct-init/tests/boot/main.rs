@@ -1,7 +1,7 @@
 //! The real binary as PID 1 of a tiny container: what a user sees of services, sessions, logs and the end.
 mod container;
 
-use container::{Container, unable};
+use container::{Container, Kind, unable};
 use ct_init::proto::{Exec, Leave, Logs, Report, Request, Session, Verb};
 use units::machine::{Cause, Exit};
 use units::values::Signal;
@@ -254,6 +254,63 @@ fn logs_are_streamed_and_followed() {
         count += 1;
     }
     assert_eq!(count, 4);
+}
+
+#[test]
+fn every_kind_of_container_works_the_same() {
+    if unable() {
+        return;
+    }
+    let two = "[Service]\nType=forking\nExecStart=/bin/sh -c 'sleep 1001 & sleep 1002 &'\n";
+    for kind in [Kind::Plain, Kind::Users, Kind::NoCgroups] {
+        let container = Container::boot_as(kind, &[SLEEPER, ("two.service", two)]);
+        let (mut client, failed) = container.ready();
+        assert_eq!(failed, Vec::<String>::new(), "{kind:?}");
+        assert_eq!(client.ask("two.service", Verb::Stop), Ok(()), "{kind:?}");
+        let (out, _) = container.run(sh("ps -A -o args= | grep -c '^/*[bin]*/*sleep 100' || true"));
+        assert_eq!(out, "1\n", "{kind:?}: only the sleeper is left");
+        client.send(&Request::Shutdown);
+        assert_eq!(container.wait(), 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_storm_of_orphans_leaves_no_zombie() {
+    if unable() {
+        return;
+    }
+    let container = Container::boot(&[SLEEPER]);
+    let (mut client, _) = container.ready();
+    let storm = "i=0; while [ $i -lt 500 ]; do ( : & ) ; i=$((i+1)); done";
+    assert_eq!(container.run(sh(storm)).1, Session::Ended(Exit::Code(0)));
+    let wait = "while ps -A -o stat= | grep -q Z; do :; done";
+    assert_eq!(container.run(sh(wait)).1, Session::Ended(Exit::Code(0)));
+    assert_eq!(client.state("sleeper.service"), "active/running");
+}
+
+#[test]
+fn a_failure_sets_off_its_handler_and_takes_along_what_is_bound() {
+    if unable() {
+        return;
+    }
+    let victim = "[Unit]\nOnFailure=handler.service\n[Service]\nExecStart=/bin/sleep 1000\n";
+    let bound =
+        "[Unit]\nBindsTo=victim.service\nAfter=victim.service\n[Service]\nExecStart=/bin/sleep 1000\n";
+    let handler = "[Unit]\nConditionPathExists=/run/armed\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo $MONITOR_UNIT $MONITOR_SERVICE_RESULT $MONITOR_EXIT_STATUS'\n";
+    let units = [("victim.service", victim), ("bound.service", bound), ("handler.service", handler)];
+    let container = Container::boot(&units);
+    let (mut client, _) = container.ready();
+    assert_eq!(container.run(sh("touch /run/armed")).1, Session::Ended(Exit::Code(0)));
+    assert_eq!(client.ask("victim.service", Verb::Kill(9)), Ok(()));
+    let (mut bound, mut handled) = (false, false);
+    while !(bound && handled) {
+        if let Report::Unit(status) = client.report() {
+            bound |= status.name == "bound.service" && status.active == "inactive";
+            handled |= status.name == "handler.service" && status.active == "inactive";
+        }
+    }
+    let log = std::fs::read_to_string(container.path("/var/log/ct/handler.service.log")).unwrap();
+    assert!(log.ends_with(" victim.service signal KILL\n"), "{log}");
 }
 
 #[test]
