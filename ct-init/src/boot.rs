@@ -152,7 +152,7 @@ pub fn settle() -> Vec<String> {
 fn mount(fs: &Expected) -> Result<(), Errno> {
     let path = Path::new(fs.at.to_str().unwrap_or("/"));
     match rustix::fs::statfs(path) {
-        Ok(stat) if fs.magic.contains(&(stat.f_type as i64)) => return Ok(()),
+        Ok(stat) if fs.magic.contains(&stat.f_type) => return Ok(()),
         Ok(_) => (),
         Err(Errno::NOENT) => unless_there(rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)))?,
         Err(e) => return Err(e),

@@ -41,7 +41,7 @@ impl Tree {
     /// Takes the tree at `top`: moves this process to its leaf and hands `wanted` controllers down.
     /// Controllers that can't be had come back as sentences.
     pub fn take(top: &Path, wanted: &[String]) -> Result<(Tree, Vec<String>), CgroupError> {
-        let is_v2 = rustix::fs::statfs(top).is_ok_and(|s| i64::from(s.f_type) == CGROUP2);
+        let is_v2 = rustix::fs::statfs(top).is_ok_and(|s| s.f_type == CGROUP2);
         if !is_v2 {
             return Err(CgroupError::NotV2(top.to_owned()));
         }

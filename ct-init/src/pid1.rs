@@ -3,6 +3,7 @@
 use crate::boot::Start;
 use crate::cgroup::Tree;
 use crate::control::{Link, MAX_LINKS, Then};
+use crate::effect::powers::Powers;
 use crate::engine::unit::Id;
 use crate::engine::{Engine, Want};
 use crate::halt::{Asked, Signals, finish};
@@ -98,6 +99,7 @@ impl Pid1 {
         let store = Store::new(Path::new(crate::output::DIRECTORY));
         let mut engine = Engine::new(root.clone(), log.clone(), start.handover, store);
         engine.tree = take_tree(&engine, &log);
+        engine.powers = Powers::find();
         let notify = bind(&root, NOTIFY, &log);
         let syslog = bind(&root, SYSLOG, &log);
         link_syslog(&root, &log);

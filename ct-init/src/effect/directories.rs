@@ -1,8 +1,10 @@
 //! directories: `RuntimeDirectory=` and its kin, and a private /tmp: made before a start, removed after the end.
-use super::{Identity, SetupError};
+use super::{Identity, SetupError, c};
 use crate::root::Root;
+use ct_sys::script::{Op, Script};
 use rustix::fs::{AtFlags, CWD, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
+use std::os::fd::RawFd;
 use units::schema::service::{Context, DirectoryKind, Preserve};
 
 /// Makes them, with owner and mode. Configuration directories stay root's.
@@ -55,6 +57,14 @@ pub fn remove_runtime(root: &Root, context: &Context, restart_follows: bool) {
 
 /// Makes the directories behind a private /tmp and /var/tmp and returns their parent.
 pub fn make_private_tmp(root: &Root, unit: &str, invocation: &str) -> Result<String, SetupError> {
+    for path in ["/tmp", "/var/tmp"] {
+        if !root.exists(path) {
+            std::fs::create_dir_all(root.join(path))
+                .map_err(|e| SetupError::Directory(path.to_owned(), e))?;
+            let mode = Mode::from_raw_mode(0o1777);
+            rustix::fs::chmod(root.join(path), mode).map_err(|e| SetupError::directory(path, e))?;
+        }
+    }
     let top = format!("/tmp/ct-private-{unit}-{}", invocation.get(..8).unwrap_or(invocation));
     for (path, mode) in
         [(top.clone(), 0o700), (format!("{top}/tmp"), 0o1777), (format!("{top}/var-tmp"), 0o1777)]
@@ -69,6 +79,15 @@ pub fn make_private_tmp(root: &Root, unit: &str, invocation: &str) -> Result<Str
             .map_err(fail)?;
     }
     Ok(top)
+}
+
+/// A child's script that removes a tree which may be large: PID 1 must not be busy with it.
+pub fn removal(own: RawFd, path: &str) -> Result<Script, SetupError> {
+    let mut script = Script::new();
+    script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false }).push(Op::CloseFrom(3));
+    let argv = vec![c"ct-init".to_owned(), c"remove".to_owned(), c(path)?];
+    script.push(Op::ExecFd { fd: own, argv, env: Vec::new() });
+    Ok(script)
 }
 
 /// Removes a tree, links not followed. What can't be removed stays: it is in nobody's way.

@@ -1,5 +1,6 @@
 //! effect: turns a command line of a unit into a script for a new process. Starts nothing itself.
 pub mod directories;
+pub mod powers;
 pub mod stdio;
 
 use crate::environment::{self, Facts};
@@ -7,6 +8,7 @@ use crate::passwd::{AccountError, Accounts, User};
 use crate::root::{Root, RootError};
 use ct_sys::flags;
 use ct_sys::script::{Op, Script};
+use powers::{Powers, hard_limit};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -111,6 +113,8 @@ pub struct Launch<'a> {
     pub stdio: &'a stdio::Stdio,
     /// Facts that become variables.
     pub facts: &'a Facts<'a>,
+    /// What this PID 1 may do to processes of its own.
+    pub powers: Powers,
     /// The directory that holds the private /tmp, if it has one.
     pub private_tmp: Option<&'a str>,
 }
@@ -126,7 +130,7 @@ pub fn script(launch: &Launch<'_>, command: &Command) -> Result<Script, SetupErr
     let mut script = Script::new();
     script.push(Op::NewSession);
     script.push(Op::Signals { ignore_pipe: context.ignore_sigpipe });
-    attributes(&mut script, context)?;
+    attributes(&mut script, context, launch.powers)?;
     if sandboxed {
         private_tmp(&mut script, launch.private_tmp)?;
     }
@@ -154,15 +158,21 @@ fn only_start_as_user(launch: &Launch<'_>) -> bool {
     launch.service.context.permissions_start_only && launch.phase != ExecPhase::Start
 }
 
-fn attributes(script: &mut Script, context: &Context) -> Result<(), SetupError> {
-    if let Some(score) = context.oom_score_adjust {
+/// As systemd in a container does, what needs the host's privileges is left at what the container has.
+fn attributes(script: &mut Script, context: &Context, powers: Powers) -> Result<(), SetupError> {
+    if let Some(score) = context.oom_score_adjust.filter(|s| powers.oom_floor.is_none_or(|floor| *s >= floor))
+    {
         script.push(Op::OomScore(c(&score.to_string())?));
     }
     for (kind, limit) in &context.limits {
-        let (soft, hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
+        let (mut soft, mut hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));
+        if !powers.raises_limits {
+            let highest = hard_limit(*kind);
+            (soft, hard) = (soft.min(highest), hard.min(highest));
+        }
         script.push(Op::Rlimit { kind: *kind as u8, soft, hard });
     }
-    if let Some(nice) = context.nice {
+    if let Some(nice) = context.nice.filter(|n| *n >= 0 || powers.raises_priority) {
         script.push(Op::Nice(i32::from(nice)));
     }
     script.push(Op::Umask(context.umask.0));
@@ -174,7 +184,8 @@ fn private_tmp(script: &mut Script, directory: Option<&str>) -> Result<(), Setup
     let Some(directory) = directory else { return Ok(()) };
     script.push(Op::Unshare(flags::NEWNS));
     script.push(Op::MountsPrivate);
-    for (from, to) in [("tmp", "/tmp"), ("var-tmp", "/var/tmp")] {
+    // /tmp last: it covers the directory that both come from.
+    for (from, to) in [("var-tmp", "/var/tmp"), ("tmp", "/tmp")] {
         let source = c(&format!("{directory}/{from}"))?;
         let none = CString::default;
         script.push(Op::Mount { source, target: c(to)?, fstype: none(), flags: MS_BIND, data: none() });

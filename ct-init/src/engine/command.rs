@@ -171,8 +171,16 @@ impl Engine {
             monitor: slot.monitor.as_ref(),
         };
         let private_tmp = slot.run.private_tmp.as_deref();
-        let launch =
-            Launch { root: &self.root, service, phase, identity, stdio: &stdio, facts: &facts, private_tmp };
+        let launch = Launch {
+            root: &self.root,
+            service,
+            phase,
+            identity,
+            stdio: &stdio,
+            facts: &facts,
+            powers: self.powers,
+            private_tmp,
+        };
         let script = script(&launch, command)?;
         let cgroup = slot.run.group.as_ref().map(crate::cgroup::Group::directory);
         let spawned = ct_sys::spawn(&script, 0, cgroup)

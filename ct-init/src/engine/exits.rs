@@ -2,7 +2,9 @@
 use super::kill::stat;
 use super::unit::{Id, service};
 use super::{Engine, Owner, Want};
+use crate::effect::directories::removal;
 use slog::{info, warn};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 use units::machine::{Event, Exit, State};
@@ -95,7 +97,7 @@ impl Engine {
             return;
         }
         let found = match &service.pid_file {
-            Some(path) => match self.from_pid_file(id, path) {
+            Some(path) => match self.read_pid_file(id, path) {
                 Ok(pid) => Some(pid),
                 Err(why) => {
                     if tries == 0 {
@@ -122,7 +124,7 @@ impl Engine {
         }
     }
 
-    fn from_pid_file(&self, id: Id, path: &str) -> Result<i32, String> {
+    fn read_pid_file(&self, id: Id, path: &str) -> Result<i32, String> {
         let bytes = self.root.read(path).map_err(|e| crate::chain(&e))?;
         let text = String::from_utf8_lossy(&bytes);
         let pid: i32 = text.trim().parse().map_err(|_| format!("{path} holds no process id"))?;
@@ -130,7 +132,7 @@ impl Engine {
         if pid <= 1 || pid == own {
             return Err(format!("{path} names process {pid}"));
         }
-        if !stat(pid).is_some_and(|s| s.state != 'Z') {
+        if stat(pid).is_none_or(|s| s.state == 'Z') {
             return Err(format!("{path} names process {pid}, which is gone"));
         }
         let is_ours = self.belongs(id, pid);
@@ -191,15 +193,30 @@ impl Engine {
         slot.run.identity = None;
         slot.run.pid_file = None;
         slot.run.idle_until = None;
+        // A restart begins with a fresh /tmp, too.
+        let tmp = slot.run.private_tmp.take();
+        if let Some(tmp) = tmp {
+            self.remove_later(&tmp);
+        }
         if restart_follows {
             return;
         }
-        if let Some(tmp) = slot.run.private_tmp.take() {
-            crate::effect::directories::remove(&self.root, &tmp);
-        }
-        self.store.close(unit.name.as_str());
+        let Some(slot) = self.slot_mut(id) else { return };
         if let Some(Err(e)) = slot.run.group.take().map(crate::cgroup::Group::remove) {
             warn!(self.log, "its cgroup stays"; "unit" => %unit.name, "why" => crate::chain(&e));
+        }
+        self.store.close(unit.name.as_str());
+    }
+
+    /// A child of its own removes a tree; nobody waits for it.
+    fn remove_later(&mut self, path: &str) {
+        let own = self.root.open("/proc/self/exe", rustix::fs::OFlags::PATH);
+        let child = own.map_err(|e| e.to_string()).and_then(|own| {
+            let script = removal(own.as_raw_fd(), path).map_err(|e| e.to_string())?;
+            ct_sys::spawn(&script, 0, None).map(|_| ()).map_err(|e| e.desc().to_owned())
+        });
+        if let Err(why) = child {
+            warn!(self.log, "can't remove"; "path" => path, "why" => why);
         }
     }
 

@@ -1,5 +1,5 @@
 //! jobs: what is to be started and stopped, in which order, and who waits for it. Never starts out of order.
-use super::unit::{Aim, Id, Run, Slot, Waiter};
+use super::unit::{Aim, Id, Run, Slot, Waiter, bounded};
 use super::{Engine, Want};
 use crate::proto::{Leave, Report, Verb};
 use slog::{error, info, warn};
@@ -9,6 +9,11 @@ use units::UnitName;
 use units::graph::{Absent, Ended, Graph, Job, Scheduler, Transaction};
 use units::machine::{Cause, Event, Machine, Policy, State};
 use units::schema::Body;
+
+/// No notice is longer, in bytes.
+const MAX_NOTICE: usize = 4096;
+/// So many names of failed units fit in a packet, however long they are.
+const MAX_FAILED: usize = 200;
 
 impl Engine {
     /// Loads units with all that they pull in, and makes the graph of everything again.
@@ -20,7 +25,11 @@ impl Engine {
         let haul = self.loader.load(names, &known);
         for notice in haul.notices {
             info!(self.log, "unit file"; "notice" => &notice);
-            self.wants.push_back(Want::TellAll(Report::Notice(notice)));
+            self.wants.push_back(Want::TellAll(Report::Notice(bounded(&notice, MAX_NOTICE))));
+        }
+        if !haul.foreign.is_empty() {
+            let names = haul.foreign.iter().map(UnitName::as_str).collect::<Vec<_>>().join(" ");
+            info!(self.log, "goes without units that have no place in a container"; "units" => names);
         }
         for unit in haul.units {
             let id = Id(self.slots.len());
@@ -46,6 +55,8 @@ impl Engine {
             }
         }
         self.absent.extend(haul.absent);
+        // A name that was missing the last time may have got its file since.
+        self.absent.retain(|name, _| !self.ids.contains_key(name));
         self.make_graph();
     }
 
@@ -198,10 +209,10 @@ impl Engine {
         self.booted
     }
 
-    /// The names of units that have failed.
+    /// The names of units that have failed; of very many, the first.
     pub fn failed(&self) -> Vec<String> {
         let failed = self.slots.iter().filter(|s| matches!(s.machine.state(), State::Failed(_)));
-        failed.map(|s| s.unit.name.to_string()).collect()
+        failed.map(|s| s.unit.name.to_string()).take(MAX_FAILED).collect()
     }
 
     /// Brings up the unit that the host has named.
@@ -339,7 +350,7 @@ impl Engine {
         let names: Vec<UnitName> = self.slots.iter().map(|s| s.unit.name.clone()).collect();
         let haul = self.loader.load(&names, &BTreeSet::new());
         for notice in haul.notices {
-            self.wants.push_back(Want::TellAll(Report::Notice(notice)));
+            self.wants.push_back(Want::TellAll(Report::Notice(bounded(&notice, MAX_NOTICE))));
         }
         for unit in haul.units {
             let Some(id) = self.find(&unit.name) else { continue };

@@ -9,6 +9,7 @@ pub mod sources;
 pub mod unit;
 
 use crate::cgroup::Tree;
+use crate::effect::powers::Powers;
 use crate::load::Loader;
 use crate::output::Store;
 use crate::proto::{Handover, Leave, Report};
@@ -78,6 +79,8 @@ pub struct Engine {
     pub loader: Loader,
     /// The container's cgroups, where there are any.
     pub tree: Option<Tree>,
+    /// What may be done to its services' processes.
+    pub powers: Powers,
     slots: Vec<Slot>,
     ids: BTreeMap<UnitName, Id>,
     absent: BTreeMap<UnitName, Absent>,
@@ -103,6 +106,7 @@ impl Engine {
             store,
             wants: VecDeque::new(),
             tree: None,
+            powers: Powers::default(),
             slots: Vec::new(),
             ids: BTreeMap::new(),
             absent: BTreeMap::new(),

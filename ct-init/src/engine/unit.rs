@@ -121,16 +121,28 @@ impl Slot {
         let (active, sub) = words(self.machine.state(), self.service().is_some());
         UnitStatus {
             name: self.unit.name.to_string(),
-            description: self.unit.unit.description.clone().unwrap_or_default(),
+            description: bounded(self.unit.unit.description.as_deref().unwrap_or_default(), MAX_TEXT),
             active: active.to_owned(),
             sub: sub.to_owned(),
             pid: self.run.main.and_then(|p| u32::try_from(p).ok()).unwrap_or(0),
             for_secs: now.since(self.since).as_secs(),
             restarts: self.machine.restarts(),
             cause: self.machine.cause(),
-            note: self.note.clone(),
+            note: bounded(&self.note, MAX_TEXT),
         }
     }
+}
+
+/// No text of a status is longer, in bytes.
+const MAX_TEXT: usize = 1024;
+
+/// At most so many bytes of a text.
+pub fn bounded(text: &str, limit: usize) -> String {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// A unit's `[Service]`, if it is one.
@@ -246,5 +258,17 @@ pub fn result_word(cause: Option<Cause>) -> &'static str {
         Some(Cause::NeverReady | Cause::Protocol) => "protocol",
         Some(Cause::StartLimit) => "start-limit-hit",
         Some(Cause::Assert | Cause::Dependency) => "resources",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        for (text, limit, expect) in [("abc", 2, "ab"), ("aü", 2, "a"), ("aü", 3, "aü"), ("", 0, "")] {
+            assert_eq!(bounded(text, limit), expect);
+        }
     }
 }

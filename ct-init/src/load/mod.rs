@@ -11,7 +11,7 @@ use units::UnitName;
 use units::catalog::{Catalog, Outcome};
 use units::graph::Absent;
 use units::parse::specifier::Context;
-use units::schema::Unit;
+use units::schema::{Body, Unit};
 
 /// Where unit files are looked for, in order; then the built-in targets.
 pub const SEARCH: [&str; 6] = [
@@ -42,6 +42,8 @@ pub struct Haul {
     pub aliases: BTreeMap<UnitName, UnitName>,
     /// Those that can't be started, and why.
     pub absent: BTreeMap<UnitName, Absent>,
+    /// Units that have no place in a container: those that pull them in go without.
+    pub foreign: BTreeSet<UnitName>,
     /// Mistakes in files and directives without effect, each a line.
     pub notices: Vec<String>,
 }
@@ -74,7 +76,7 @@ impl Loader {
                 continue;
             }
             if let Some(why) = self.foreign(&name) {
-                haul.absent.insert(name, Absent::Broken(format!("skipped: {why}")));
+                haul.absent.insert(name, Absent::Broken(why.to_owned()));
                 continue;
             }
             let loaded = catalog.load(&name);
@@ -86,9 +88,12 @@ impl Loader {
                 }
             }
             match loaded.outcome {
-                Outcome::Unit(unit) => {
+                Outcome::Unit(mut unit) => {
+                    self.leave_out_foreign(&mut unit, &mut haul.foreign);
                     open.extend(pulled_in(&unit).cloned());
-                    haul.notices.extend(unit.not_applied.iter().map(|n| {
+                    // What a target's file says beside its dependencies is about systemd's own work.
+                    let applies = unit.body != Body::Target;
+                    haul.notices.extend(unit.not_applied.iter().filter(|_| applies).map(|n| {
                         format!("{}:{}: {}={} is not applied here", unit.path, n.line, n.key, n.value)
                     }));
                     haul.units.push(*unit);
@@ -106,6 +111,20 @@ impl Loader {
             }
         }
         haul
+    }
+
+    fn leave_out_foreign(&self, unit: &mut Unit, foreign: &mut BTreeSet<UnitName>) {
+        let section = &mut unit.unit;
+        for list in [&mut section.requires, &mut section.wants, &mut section.binds_to, &mut section.requisite]
+        {
+            list.retain(|name| {
+                let keep = self.foreign(name).is_none();
+                if !keep {
+                    foreign.insert(name.clone());
+                }
+                keep
+            });
+        }
     }
 
     /// Why it is skipped here, unless the administrator has put it into /etc/ct/system.
@@ -183,9 +202,7 @@ mod tests {
         assert_eq!(haul.aliases.get(&name("default.target")), Some(&name("multi-user.target")));
         assert_eq!(haul.absent.get(&name("gone.service")), Some(&Absent::Missing));
         assert!(matches!(haul.absent.get(&name("b.service")), Some(Absent::Broken(_))));
-        assert!(
-            matches!(haul.absent.get(&name("systemd-udevd.service")), Some(Absent::Broken(w)) if w.starts_with("skipped"))
-        );
+        assert_eq!(haul.foreign.iter().map(UnitName::as_str).collect::<Vec<_>>(), ["systemd-udevd.service"]);
         assert!(
             haul.notices.iter().any(|n| n.contains("ProtectSystem=full is not applied")),
             "{:?}",

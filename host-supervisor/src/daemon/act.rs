@@ -123,14 +123,8 @@ impl Daemon {
         self.send(replies);
         self.stop_all(&names);
         if at_once {
-            names.iter().for_each(|n| self.kill_now(n.stem()));
+            names.iter().for_each(|n| self.step(n.stem(), Event::StopNow));
         }
-    }
-
-    /// `--now`: the machine is on its way down already; SIGKILL makes the way short.
-    fn kill_now(&mut self, name: &str) {
-        self.freeze(name, false);
-        self.signal(name, nix::libc::SIGKILL);
     }
 
     fn restart(&mut self, client: ClientId, targets: Vec<Target>, wait: bool, at_once: bool) {
@@ -154,7 +148,9 @@ impl Daemon {
         for name in names {
             self.step(&name, Event::Restart);
             if at_once {
-                self.kill_now(&name);
+                // It is on its way down already; this makes the way short.
+                self.freeze(&name, false);
+                self.signal(&name, nix::libc::SIGKILL);
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::observe::{self, Usage};
 use crate::plan;
 use std::collections::BTreeSet;
 use units::machine::State;
+use units::values::capability;
 
 impl Daemon {
     pub(crate) fn list(&mut self, client: ClientId) {
@@ -289,7 +290,7 @@ fn entries(spec: &crate::spec::Spec) -> Vec<SpecEntry> {
     }
     let ids = spec.ids.map_or("no".to_owned(), |r| format!("{}:{}", r.base, r.size));
     add("Container", "UserNamespace", ids);
-    add("Container", "CapabilityBoundingSet", format!("{:#x}", spec.capabilities));
+    add("Container", "CapabilityBoundingSet", capability::names(spec.capabilities));
     add("Container", "NoNewPrivileges", yes_no(spec.no_new_privileges));
     add("Container", "SystemCallFilter", format!("~{}", spec.denied_calls.join(" ")));
     for d in &spec.devices {

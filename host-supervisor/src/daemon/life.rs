@@ -10,6 +10,7 @@ use crate::ledger::{self, Running};
 use crate::plan::{self, Group, Step, Tree};
 use crate::spec::{Init, Spec};
 use crate::{observe, state};
+use ct_init::load::check::unmet;
 use ct_init::proto::Request;
 use nix::libc;
 use slog::{info, warn};
@@ -77,14 +78,27 @@ impl Daemon {
         }
     }
 
-    /// Reads the unit, makes the plan, runs it.
+    /// Looks at conditions, reads the unit, makes the plan, runs it.
     fn launch(&mut self, name: &str) {
         self.note(name, String::new());
+        if let Some((line, event)) = self.unmet(name) {
+            self.note(name, format!("{line} is not met"));
+            return self.queue.push_back((name.to_owned(), event));
+        }
         if let Err(why) = self.try_launch(name) {
             warn!(self.log, "could not be started"; "ct" => name, "why" => &why);
             self.note(name, why);
             self.queue.push_back((name.to_owned(), Event::SetupFailed(ExecPhase::Start)));
         }
+    }
+
+    /// The first condition or assert of a unit that does not hold on this host.
+    fn unmet(&self, name: &str) -> Option<(String, Event)> {
+        let unit = &self.fleet.get(name)?.unit.as_ref()?.unit;
+        let host = ct_init::root::Root::new("/");
+        let condition = unmet(&unit.conditions, &host, "Condition").map(|line| (line, Event::Skip));
+        let refused = Event::Refuse(units::machine::Cause::Assert);
+        condition.or_else(|| unmet(&unit.asserts, &host, "Assert").map(|line| (line, refused)))
     }
 
     fn try_launch(&mut self, name: &str) -> Result<(), String> {

@@ -17,6 +17,7 @@ use crate::control::protocol::Reply;
 use crate::control::server::{ClientId, Incoming, Limits, Server};
 use crate::facts::{HostFacts, probe};
 use crate::paths::Paths;
+use crate::plan::{Group, Plan, Step, Tree};
 use crate::report::events::Events;
 use crate::report::log;
 use fleet::Fleet;
@@ -216,6 +217,7 @@ impl Daemon {
         loop {
             if self.leaving && self.fleet.is_quiet() && self.workers.is_idle() {
                 info!(self.log, "all containers are down, leaving");
+                self.remove_parent_groups();
                 return Ok(());
             }
             let timeout = self.timeout();
@@ -232,6 +234,17 @@ impl Daemon {
             }
             self.timers();
             self.requests();
+        }
+    }
+
+    /// After a shutdown nothing of ours is left below any hierarchy.
+    fn remove_parent_groups(&mut self) {
+        let trees = self.facts.cgroups.v1.keys().map(|c| Tree::V1(*c)).chain([Tree::Unified]);
+        let steps = trees.map(|tree| Step::RemoveGroup(Group { tree, path: self.cgroup_parent.clone() }));
+        for step in steps.collect::<Vec<_>>() {
+            let plan = Plan { title: "leave".into(), steps: vec![step] };
+            // Whoever is still in there keeps it; the next supervisor takes it over.
+            let _ = crate::apply::run(&plan, &mut self.host);
         }
     }
 

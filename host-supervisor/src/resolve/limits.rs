@@ -184,14 +184,14 @@ impl Found<'_> {
             match self.layout(Controller::Memory) {
                 Some(false) => {
                     let value = max(bytes(amount, whole));
-                    self.add(key, show(amount), Controller::Memory, &[(file, value)]);
+                    self.add(key, size(amount), Controller::Memory, &[(file, value)]);
                 }
                 Some(true) => self.refuse(
                     key,
-                    show(amount),
+                    size(amount),
                     "the memory controller is on cgroup v1 here, which has no such limit (boot with cgroup v2, or use MemoryMax=)".into(),
                 ),
-                None => self.missing(key, show(amount), Controller::Memory),
+                None => self.missing(key, size(amount), Controller::Memory),
             }
         }
         let limit = asked.memory_max.map(|a| bytes(a, whole));
@@ -202,15 +202,15 @@ impl Found<'_> {
                     let text = value.map_or("-1".to_owned(), |b| b.to_string());
                     self.add(
                         "MemoryMax",
-                        show(amount),
+                        size(amount),
                         Controller::Memory,
                         &[("memory.limit_in_bytes", text)],
                     );
                 }
                 Some(false) => {
-                    self.add("MemoryMax", show(amount), Controller::Memory, &[("memory.max", max(value))]);
+                    self.add("MemoryMax", size(amount), Controller::Memory, &[("memory.max", max(value))]);
                 }
-                None => self.missing("MemoryMax", show(amount), Controller::Memory),
+                None => self.missing("MemoryMax", size(amount), Controller::Memory),
             }
         }
         if let Some(amount) = asked.memory_swap_max {
@@ -222,17 +222,17 @@ impl Found<'_> {
     fn swap(&mut self, amount: Amount, memory: Option<u64>) {
         let swap = bytes(amount, self.facts.swap);
         match (self.layout(Controller::Memory), self.facts.cgroups.swap_accounting, memory) {
-            (None, _, _) => self.missing("MemorySwapMax", show(amount), Controller::Memory),
+            (None, _, _) => self.missing("MemorySwapMax", size(amount), Controller::Memory),
             (Some(_), false, _) if swap.is_some() => self.refuse(
                 "MemorySwapMax",
-                show(amount),
+                size(amount),
                 "this kernel does not count swap (boot it with swapaccount=1)".into(),
             ),
             (Some(_), false, _) => {}
             (Some(false), true, _) => {
                 self.add(
                     "MemorySwapMax",
-                    show(amount),
+                    size(amount),
                     Controller::Memory,
                     &[("memory.swap.max", max(swap))],
                 );
@@ -240,13 +240,13 @@ impl Found<'_> {
             (Some(true), true, _) if swap.is_none() => {}
             (Some(true), true, None) => self.refuse(
                 "MemorySwapMax",
-                show(amount),
+                size(amount),
                 "cgroup v1 limits memory and swap together, so it needs MemoryMax= beside it".into(),
             ),
             (Some(true), true, Some(memory)) => {
                 let both = memory.saturating_add(swap.unwrap_or(0)).to_string();
                 let files = [("memory.memsw.limit_in_bytes", both)];
-                self.add("MemorySwapMax", show(amount), Controller::Memory, &files);
+                self.add("MemorySwapMax", size(amount), Controller::Memory, &files);
             }
         }
     }
@@ -295,12 +295,14 @@ fn max(value: Option<u64>) -> String {
     value.map_or("max".to_owned(), |b| b.to_string())
 }
 
+/// As a unit file has it: `50`, `10%`, `infinity`.
 fn show(amount: Amount) -> String {
-    match amount {
-        Amount::Amount(n) => n.to_string(),
-        Amount::Share(s) => format!("{}%", f64::from(s) / 100.0),
-        Amount::Infinity => "infinity".into(),
-    }
+    amount.to_string()
+}
+
+/// The same of bytes: `256M`.
+fn size(amount: Amount) -> String {
+    format!("{amount:#}")
 }
 
 /// `0-2,5`

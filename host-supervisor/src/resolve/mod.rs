@@ -90,6 +90,8 @@ pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec
         return Err(ResolveError::NotAContainer(unit.name.to_string()));
     };
     let mut refusals: Vec<Refusal> = unit.not_applied.iter().map(not_built).collect();
+    refusals.extend(not_built_ready(&container.ready_when));
+    refusals.extend(security::unknown_calls(&container.system_call_filter));
     let ids = user_namespace(container, facts, given, &mut refusals);
     let limits = limits::limits(&container.resources, facts, &mut refusals);
     let (rlimits, oom) = limits::process(&container.resources, facts, &mut refusals);
@@ -122,12 +124,13 @@ pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec
             InitProgram::Path(p) => Init::Guest(p.clone()),
         },
         unit: container.unit.to_string(),
-        ready: ready(&container.ready_when),
+        // Another rule is refused above; ignored, it comes to this one.
+        ready: ready(&ReadyWhen::Target),
         environment,
         binds: container.binds.iter().map(bind).collect(),
         tmpfs: container.tmpfs.clone(),
         devices: container.devices.iter().map(device).collect(),
-        capabilities: container.bounding.unwrap_or_else(|| default_capabilities(ids.is_some())),
+        capabilities: security::capabilities(&container.bounding, ids.is_some()),
         no_new_privileges: container.no_new_privileges,
         denied_calls: security::denied(&container.system_call_filter),
         time_namespace: facts.time_namespaces && ids.is_some(),
@@ -148,6 +151,18 @@ fn not_built(d: &units::schema::NotApplied) -> Refusal {
         key: d.key.clone(),
         asked: d.value.clone(),
         why: "this version does not enforce it (remove it, or set IgnoreUnsupported=yes)".to_owned(),
+    }
+}
+
+/// Rules of readiness that this version does not watch; a container that waits for one would never be ready.
+fn not_built_ready(when: &ReadyWhen) -> Option<Refusal> {
+    match when {
+        ReadyWhen::Target => None,
+        ReadyWhen::Notify | ReadyWhen::Tcp(_) | ReadyWhen::File(_) | ReadyWhen::Exec(_) => Some(Refusal {
+            key: "ReadyWhen".into(),
+            asked: ready(when),
+            why: "this version knows ReadyWhen=target only (the default target's units decide what ready means)".into(),
+        }),
     }
 }
 
@@ -184,7 +199,13 @@ fn root(name: &str, container: &Container, given: &Given<'_>) -> Result<Root, Re
         None => Err(ResolveError::NoRoot(name.to_owned())),
         Some(Rootfs::Template(t)) if t == HOST_TEMPLATE => {
             let skeleton = given.paths.templates().join(HOST_TEMPLATE);
-            Ok(Root::Overlay(vec![layer("/", skeleton, "root"), layer("/usr", PathBuf::from("/usr"), "usr")]))
+            // The host's own services are not the container's: what a package installs inside is all it has.
+            let no_units = skeleton.join("usr");
+            Ok(Root::Overlay(vec![
+                layer("/", skeleton, "root"),
+                layer("/usr", PathBuf::from("/usr"), "usr"),
+                layer("/usr/lib/systemd/system", no_units, "units"),
+            ]))
         }
         Some(Rootfs::Template(t)) if !given.templates.contains(t) => {
             Err(ResolveError::NoTemplate { name: name.to_owned(), template: t.clone() })

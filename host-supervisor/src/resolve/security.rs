@@ -1,4 +1,6 @@
 //! security: which capabilities stay and which system calls go. Touches nothing.
+use super::Refusal;
+use units::values::capability;
 
 /// Bits of a list of capability numbers.
 const fn bits(list: &[u8]) -> u64 {
@@ -26,6 +28,24 @@ pub fn default_capabilities(user_namespace: bool) -> u64 {
         true => all & !NEVER,
         false => all & !NEVER & !HOST_ONLY,
     }
+}
+
+/// The bounding set of a unit: its lines in order, on top of the default.
+pub(super) fn capabilities(lines: &[(bool, u64)], user_namespace: bool) -> u64 {
+    let full = default_capabilities(user_namespace);
+    let set = |now, &(invert, named): &(bool, u64)| Some(capability::merge(now, full, full, invert, named));
+    lines.iter().fold(None, set).unwrap_or(full)
+}
+
+/// Names in `SystemCallFilter=` that can't be refused, because this version has no number for them.
+pub(super) fn unknown_calls(filter: &[(bool, String)]) -> Vec<Refusal> {
+    let unknown = |(refuse, name): &&(bool, String)| *refuse && !CALLS.iter().any(|(c, _)| c == name);
+    let refusal = |(_, name): &(bool, String)| Refusal {
+        key: "SystemCallFilter".into(),
+        asked: format!("~{name}"),
+        why: "this version has no such system call in its list (ct.container(5) names them)".into(),
+    };
+    filter.iter().filter(unknown).map(refusal).collect()
 }
 
 /// The calls that are refused unless a unit allows them again: they reach kernel state that has no namespace.
@@ -207,4 +227,25 @@ pub(super) fn denied(filter: &[(bool, String)]) -> Vec<String> {
         }
     }
     denied.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taking_one_away_never_gives_another() {
+        const SYS_ADMIN: u64 = 1 << 21;
+        const NET_RAW: u64 = 1 << 13;
+        let check = |lines: &[(bool, u64)], user_namespace, expect: u64| {
+            assert_eq!(capabilities(lines, user_namespace), expect, "{lines:?} {user_namespace}");
+        };
+        check(&[], true, default_capabilities(true));
+        check(&[(true, NET_RAW)], true, default_capabilities(true) & !NET_RAW);
+        check(&[(true, NET_RAW)], false, default_capabilities(false) & !NET_RAW);
+        check(&[(false, SYS_ADMIN)], false, SYS_ADMIN);
+        check(&[(false, SYS_ADMIN), (false, NET_RAW)], false, SYS_ADMIN | NET_RAW);
+        check(&[(false, 0)], true, 0);
+        assert_eq!(default_capabilities(false) & SYS_ADMIN, 0);
+    }
 }

@@ -41,16 +41,18 @@ impl Graph {
         pairs: &BTreeSet<(UnitName, UnitName)>,
     ) -> Vec<UnitName> {
         let mut open: BTreeMap<&UnitName, usize> = units.iter().map(|u| (u, 0)).collect();
-        for (_, second) in pairs {
+        let mut next: BTreeMap<&UnitName, Vec<&UnitName>> = BTreeMap::new();
+        for (first, second) in pairs {
             if let Some(n) = open.get_mut(second) {
                 *n += 1;
+                next.entry(first).or_default().push(second);
             }
         }
         let key = |u: &UnitName| (Reverse(self.priority(u)), u.clone());
         let mut ready: BTreeSet<_> = open.iter().filter(|(_, n)| **n == 0).map(|(u, _)| key(u)).collect();
         let mut sorted = Vec::with_capacity(units.len());
         while let Some((_, unit)) = ready.pop_first() {
-            for (_, second) in pairs.iter().filter(|(first, _)| *first == unit) {
+            for second in next.get(&unit).into_iter().flatten() {
                 let Some(n) = open.get_mut(second) else { continue };
                 *n -= 1;
                 if *n == 0 {
@@ -112,22 +114,7 @@ impl Graph {
 
 /// A circle as its pairs in order, beginning with its smallest name, if there is one.
 fn find_cycle(waits: &Waits) -> Option<Vec<(UnitName, UnitName)>> {
-    let mut next: BTreeMap<&UnitName, BTreeSet<&UnitName>> = BTreeMap::new();
-    for (first, second) in waits.keys() {
-        next.entry(first).or_default().insert(second);
-    }
-    // Take away what leads nowhere; what remains has a way on from everywhere.
-    loop {
-        let ends: BTreeSet<&UnitName> =
-            next.values().flatten().copied().filter(|u| next.get(u).is_none_or(BTreeSet::is_empty)).collect();
-        if ends.is_empty() {
-            break;
-        }
-        for seconds in next.values_mut() {
-            seconds.retain(|u| !ends.contains(u));
-        }
-        next.retain(|_, seconds| !seconds.is_empty());
-    }
+    let next = ways_that_never_end(waits);
     let mut walk: Vec<&UnitName> = vec![next.keys().next().copied()?];
     let round = loop {
         let on = next.get(walk.last()?)?.first().copied()?;
@@ -140,4 +127,26 @@ fn find_cycle(waits: &Waits) -> Option<Vec<(UnitName, UnitName)>> {
     let turned = round.iter().cycle().skip(smallest).take(round.len() + 1).copied().cloned();
     let names: Vec<UnitName> = turned.collect();
     Some(names.iter().cloned().zip(names.iter().skip(1).cloned()).collect())
+}
+
+/// Who waits for each unit, without the units from which every way ends somewhere.
+fn ways_that_never_end(waits: &Waits) -> BTreeMap<&UnitName, BTreeSet<&UnitName>> {
+    let mut next: BTreeMap<&UnitName, BTreeSet<&UnitName>> = BTreeMap::new();
+    let mut back: BTreeMap<&UnitName, Vec<&UnitName>> = BTreeMap::new();
+    for (first, second) in waits.keys() {
+        next.entry(first).or_default().insert(second);
+        back.entry(second).or_default().push(first);
+    }
+    let mut ends: Vec<&UnitName> = back.keys().copied().filter(|u| !next.contains_key(u)).collect();
+    while let Some(end) = ends.pop() {
+        for first in back.get(end).into_iter().flatten().copied() {
+            let Some(seconds) = next.get_mut(first) else { continue };
+            seconds.remove(end);
+            if seconds.is_empty() {
+                next.remove(first);
+                ends.push(first);
+            }
+        }
+    }
+    next
 }

@@ -94,13 +94,18 @@ impl Scheduler {
         pairs.extend(graph.order(&stops).pairs.into_iter().map(|(first, second)| (second, first)));
         let conflicts = graph.after_stops(&starts, &stops);
         for (unit, entry) in &mut self.jobs {
-            entry.waits =
-                pairs.iter().chain(&conflicts).filter(|p| p.1 == *unit).map(|p| p.0.clone()).collect();
-            entry.needs = BTreeSet::new();
-            if entry.kind == Kind::Start {
-                let hard = graph.lines_of(unit).filter(|e| e.directive.is_hard()).map(|e| e.to.clone());
-                entry.needs.extend(hard.filter(|to| starts.contains(to)));
-                entry.needs.extend(conflicts.iter().filter(|p| p.1 == *unit).map(|p| p.0.clone()));
+            entry.waits = BTreeSet::new();
+            let hard = graph.lines_of(unit).filter(|e| e.directive.is_hard() && entry.kind == Kind::Start);
+            entry.needs = hard.map(|e| e.to.clone()).filter(|to| starts.contains(to)).collect();
+        }
+        for (first, second) in &conflicts {
+            if let Some(entry) = self.jobs.get_mut(second) {
+                entry.needs.insert(first.clone());
+            }
+        }
+        for (first, second) in pairs.into_iter().chain(conflicts) {
+            if let Some(entry) = self.jobs.get_mut(&second) {
+                entry.waits.insert(first);
             }
         }
     }

@@ -212,6 +212,8 @@ fn circles_are_named_and_cut_at_the_weakest_line() {
     };
     let cut = why("t.target Defaults Wants=a|a Defaults After=b|b After=t.target", "t.target,b");
     assert!(cut.ends_with("t.target is started without waiting for a.service"), "{cut}");
+    let cut = why("x Requires=a,b|a Needs=b|b After=a", "x");
+    assert!(cut.ends_with("b.service is started without waiting for a.service"), "{cut}");
     let cut = why("r Requires=c Wants=z|z After=c|c After=y Before=z|y After=z", "r,y");
     assert!(cut.ends_with("y.service is started without waiting for z.service"), "{cut}");
 }

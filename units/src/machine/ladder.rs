@@ -65,7 +65,13 @@ impl Machine {
         }
     }
 
+    /// Its owner wants it down without the polite part.
     pub(super) fn kill_now(&mut self, turn: &mut Turn) {
+        if let State::Stuck { then, .. } = &mut self.state {
+            *then = Then::Rest;
+            turn.say(Intent::Kill);
+            return turn.say(Intent::Announce(Outcome::Failed(Cause::StopTimeout)));
+        }
         let State::Stopping { step, then, .. } = &mut self.state else {
             self.leave_reload(turn);
             return self.descend(StopStep::Kill, None, Then::Rest, turn);

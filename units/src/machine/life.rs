@@ -226,11 +226,15 @@ impl Machine {
 
     /// Why this event would change nothing now: the sentence for "already so" and "refused". None: it does something.
     pub fn ignores(&self, event: Event) -> Option<&'static str> {
-        match move_of(event, &self.state) {
-            Move::Stay(why) => Some(why),
-            Move::RefuseReload => Some("it is not up, so there is nothing to reload"),
-            Move::BeginReload if !self.policy.has_reload => Some("it has no ExecReload="),
-            _other_moves_do_something => None,
+        let step = move_of(event, &self.state);
+        if let Move::Stay(why) = step {
+            Some(why)
+        } else if step == Move::RefuseReload {
+            Some("it is not up, so there is nothing to reload")
+        } else if step == Move::BeginReload && !self.policy.has_reload {
+            Some("it has no ExecReload=")
+        } else {
+            None
         }
     }
 

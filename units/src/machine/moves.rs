@@ -46,7 +46,9 @@ impl Machine {
             Move::LateMain => self.set_main(self.has_daemon()),
             Move::PhaseDone(phase, exit) => self.phase_done(phase, exit, turn),
             Move::PhaseFailed(phase) => {
-                self.set_main(false);
+                if phase == ExecPhase::Start {
+                    self.set_main(false);
+                }
                 self.descend(StopStep::Term, Some(Cause::Setup(phase)), Then::Policy, turn);
             }
             Move::MainNotSetUp => self.main_gone(Cause::Setup(ExecPhase::Start), turn),

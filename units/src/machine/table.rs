@@ -95,7 +95,9 @@ pub(super) fn move_of(event: Event, state: &State) -> Move {
             Move::KillNow
         }
         (Event::StopNow, S::Stopping { .. }) => Move::KillNow,
-        (Event::Stop | Event::StopNow, S::Stuck { .. }) => Move::TryAgain(Then::Rest),
+        (Event::Stop, S::Stuck { .. }) => Move::TryAgain(Then::Rest),
+        // SendSIGKILL=no is about what happens by itself.
+        (Event::StopNow, S::Stuck { .. }) => Move::KillNow,
 
         (Event::Restart, S::Down(_) | S::Failed(_) | S::Waiting { .. }) => Move::Begin,
         (Event::Restart, S::Starting { .. } | S::Up { .. } | S::Exited { .. } | S::Reloading { .. }) => {

@@ -2,7 +2,7 @@
 use crate::name::UnitName;
 use crate::schema::resources::Resources;
 use crate::schema::service::Restart;
-use crate::values::{Span, capability};
+use crate::values::Span;
 use std::time::Duration;
 
 /// `[Container]` and `[Resources]`, with defaults filled in.
@@ -30,8 +30,9 @@ pub struct Container {
     pub environment_files: Vec<(String, bool)>,
     /// `UserNamespace=`; default auto.
     pub user_namespace: UserNs,
-    /// `CapabilityBoundingSet=`, bits; none: [`DEFAULT_BOUNDING`].
-    pub bounding: Option<u64>,
+    /// `CapabilityBoundingSet=`, line by line: whether it begins with `~`, and the bits it names. What `~` takes away
+    /// from is the default set, which the resolver knows: it depends on the user namespace.
+    pub bounding: Vec<(bool, u64)>,
     /// `NoNewPrivileges=`; default yes.
     pub no_new_privileges: bool,
     /// `SystemCallFilter=`: true and a name to refuse (`~name`), or false and one to allow again (`name`), in order.
@@ -61,12 +62,6 @@ pub struct Container {
     /// `[Resources]`.
     pub resources: Resources,
 }
-
-/// The capabilities a container keeps where its unit is silent: all but those that reach past its namespaces (kernel
-/// modules, raw devices, the clock, mandatory access control, the kernel's log, waking and suspending the machine).
-/// `CapabilityBoundingSet=~CAP_X` takes X from this set.
-pub const DEFAULT_BOUNDING: u64 =
-    capability::ALL & !(1 << 16 | 1 << 17 | 1 << 25 | 1 << 32 | 1 << 33 | 1 << 34 | 1 << 35 | 1 << 36);
 
 /// Where the file system comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]

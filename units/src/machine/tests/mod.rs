@@ -156,6 +156,13 @@ fn starts_that_fail() {
         &[Start, Forked(P::Start), SetupFailed(P::Start), Empty],
         "run Start | up | term | release, failed Setup(Start)",
     );
+    let exec = of(ReadyRule::Executed);
+    let events = [Start, Forked(P::Start), SetupFailed(P::Start), Empty];
+    check(exec, &events, "run Start |  | term | release, failed Setup(Start)");
+    let post = with(|p| p.has_start_post = true);
+    let events = [Start, Forked(P::Start), SetupFailed(P::StartPost), Empty, died(TERM), Empty];
+    let expect = "run Start | run StartPost | term |  |  | release, failed Setup(StartPost)";
+    check(post, &events, expect);
     let oneshot = of(ReadyRule::Finished);
     check(
         oneshot.clone(),
@@ -319,6 +326,8 @@ fn reloads() {
     let dead = State::Failed(Cause::Exited(BAD));
     let expect = "run Reload | killcontrol, reloaded(false), term | release, failed Exited(Code(1))";
     check_up(policy.clone(), &[Reload, died(BAD), Empty], expect, dead);
+    let events = [Reload, Reloading, Done(P::Reload, OK), Ready];
+    check_up(policy.clone(), &events, "run Reload |  |  | reloaded(true)", up.clone());
     check_up(simple(), &[Reload], "reloaded(false)", up.clone());
     check(policy.clone(), &[Reload, Start, Reload], "reloaded(false) | run Start | reloaded(false)");
     check_up(policy, &[Reloading, Ready], " | reloaded(true)", up.clone());
@@ -388,7 +397,10 @@ fn guests() {
     run(policy(), &[Guest(Cause::GuestReboot), Stop, died(OK), Empty], " | term |  | release, down");
     run(policy(), &[Guest(Cause::GuestHalt), died(OK), Empty], " | term | release, down");
     let kept = Policy { restart: R::OnFailure, ..policy() };
-    run(kept, &[Guest(Cause::GuestHalt), died(OK), Empty], " | term | release, down");
+    run(kept.clone(), &[Guest(Cause::GuestHalt), died(OK), Empty], " | term | release, down");
+    // It has said that it goes; how it then ends is no failure, nor is the time it takes.
+    run(kept.clone(), &[Guest(Cause::GuestHalt), died(BAD), Empty], " | term | release, down");
+    run(kept.clone(), &[Guest(Cause::GuestHalt), Timer, died(SEGV), Empty], " | term |  | release, down");
     let always = Policy { restart: R::Always, ..policy() };
     run(always, &[Guest(Cause::GuestHalt), died(OK), Empty], " | term | release for a restart, down");
 }
@@ -461,6 +473,9 @@ fn without_sigkill_what_survives_is_left_and_reported() {
     let policy = with(|p| p.send_sigkill = false);
     let expect = "run Start | up | term | failed StopTimeout";
     let machine = check(policy.clone(), &[Start, Forked(P::Start), Stop, Timer], expect);
+    let now = " | kill, failed StopTimeout |  | release, failed StopTimeout";
+    let events = [Start, Forked(P::Start), Stop, Timer, StopNow, died(KILL), Empty];
+    check(policy.clone(), &events, &format!("{expect}{now}"));
     assert!(matches!(machine.state(), State::Stuck { step: StopStep::Term, cause: Cause::StopTimeout, .. }));
     let post = Policy { has_stop_post: true, ..policy };
     let events = [Start, Forked(P::Start), Stop, Timer, Done(P::StopPost, OK), Timer];

@@ -4,7 +4,7 @@ use super::service::{RESTART_SEC, TIMEOUT, restart, steps, watchdog};
 use super::{Draft, Key, exec, unit};
 use crate::name::UnitName;
 use crate::parse::words::Word;
-use crate::schema::container::{Bind, DEFAULT_BOUNDING, InitProgram, ReadyWhen, Rootfs, UserNs};
+use crate::schema::container::{Bind, InitProgram, ReadyWhen, Rootfs, UserNs};
 use crate::schema::service::Restart;
 use crate::values::{Span, ValueError, boolean};
 
@@ -23,8 +23,8 @@ pub(super) const CONTAINER: &[Key] = &[
     ("EnvironmentFile", |d, l| exec::environment_file(&mut d.container.environment_files, l)),
     ("UserNamespace", |d, l| set(&mut d.container.user_namespace, UserNs::Auto, l, user_namespace)),
     ("CapabilityBoundingSet", |d, l| {
-        let now = d.container.bounding;
-        d.container.bounding = Some(exec::capabilities(now, DEFAULT_BOUNDING, DEFAULT_BOUNDING, l)?);
+        let edit = exec::capability_line(l)?;
+        d.container.bounding.push(edit);
         Ok(())
     }),
     ("NoNewPrivileges", |d, l| set(&mut d.container.no_new_privileges, true, l, boolean)),

@@ -223,7 +223,7 @@ impl Default for Container {
             environment: Vec::new(),
             environment_files: Vec::new(),
             user_namespace: UserNs::Auto,
-            bounding: None,
+            bounding: Vec::new(),
             no_new_privileges: true,
             system_call_filter: Vec::new(),
             devices: Vec::new(),

@@ -1,5 +1,5 @@
 //! parse: what a service's processes run with: user, environment, standard streams, directories. Starts none.
-use super::line::{Line, Wrong, absolute, add, number, put, put_path, put_text, set};
+use super::line::{Line, Wrong, absolute, add, add_words, number, put, put_path, put_text, set};
 use super::{Draft, Key};
 use crate::parse::environment;
 use crate::schema::service::{DirectoryKind, Input, Output, Preserve, WorkDir};
@@ -12,26 +12,14 @@ pub(super) const DIRECTORY_MODE: Mode = Mode(0o755);
 pub(super) const EXEC: &[Key] = &[
     ("User", |d, l| put_text(&mut d.service.context.user, l)),
     ("Group", |d, l| put_text(&mut d.service.context.group, l)),
-    ("SupplementaryGroups", |d, l| {
-        let more = l.texts()?;
-        add(&mut d.service.context.supplementary_groups, l, more);
-        Ok(())
-    }),
+    ("SupplementaryGroups", |d, l| add_words(&mut d.service.context.supplementary_groups, l)),
     ("WorkingDirectory", working_directory),
     ("RootDirectory", |d, l| put_path(&mut d.service.context.root_directory, l)),
     ("UMask", |d, l| set(&mut d.service.context.umask, UMASK, l, str::parse)),
     ("Environment", |d, l| variables(&mut d.service.context.environment, l)),
     ("EnvironmentFile", |d, l| environment_file(&mut d.service.context.environment_files, l)),
-    ("PassEnvironment", |d, l| {
-        let more = l.texts()?;
-        add(&mut d.service.context.pass_environment, l, more);
-        Ok(())
-    }),
-    ("UnsetEnvironment", |d, l| {
-        let more = l.texts()?;
-        add(&mut d.service.context.unset_environment, l, more);
-        Ok(())
-    }),
+    ("PassEnvironment", |d, l| add_words(&mut d.service.context.pass_environment, l)),
+    ("UnsetEnvironment", |d, l| add_words(&mut d.service.context.unset_environment, l)),
     ("StandardInput", standard_input),
     ("StandardInputText", input_text),
     ("StandardInputData", input_data),
@@ -111,6 +99,12 @@ pub(super) fn capabilities(
     full: u64,
     line: &mut Line<'_>,
 ) -> Result<u64, Wrong> {
+    let (invert, named) = capability_line(line)?;
+    Ok(capability::merge(now, unset, full, invert, named))
+}
+
+/// Whether a line begins with `~`, and the bits that it names.
+pub(super) fn capability_line(line: &mut Line<'_>) -> Result<(bool, u64), Wrong> {
     let raw = line.raw();
     let invert = raw.starts_with('~');
     let mut named = 0;
@@ -122,7 +116,7 @@ pub(super) fn capabilities(
             Err(error) => line.note(word.at, error),
         }
     }
-    Ok(capability::merge(now, unset, full, invert, named))
+    Ok((invert, named))
 }
 
 fn working_directory(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {

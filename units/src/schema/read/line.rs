@@ -93,10 +93,6 @@ impl<'a> Line<'a> {
         }
         Ok(words)
     }
-    /// As above, texts only.
-    pub fn texts(&mut self) -> Result<Vec<String>, Wrong> {
-        Ok(self.words()?.into_iter().map(|w| w.text).collect())
-    }
     /// The value's words as unit names; what is none is noted and left out.
     pub fn names(&mut self) -> Result<Vec<UnitName>, Wrong> {
         let own = self.subject.name;
@@ -173,6 +169,13 @@ pub(super) fn add<T>(list: &mut Vec<T>, line: &Line<'_>, more: Vec<T>) {
         list.clear();
     }
     list.extend(more);
+}
+
+/// Adds words, specifiers expanded; an empty value empties the list.
+pub(super) fn add_words(list: &mut Vec<String>, line: &mut Line<'_>) -> Result<(), Wrong> {
+    let more = line.words()?.into_iter().map(|word| word.text).collect();
+    add(list, line, more);
+    Ok(())
 }
 
 /// Adds unit names; an empty value empties the list, a name that is there already is not added.
