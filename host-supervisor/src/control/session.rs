@@ -6,11 +6,15 @@ use ct_init::proto::{self, Control, Exec, Line, Logs, Report, Request, Session};
 use ct_init::wire::{WireError, decode, encode};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 use units::machine::Exit;
+
+/// How long a ct-init may take to say hello: it never blocks, so this is long even on a busy host.
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Why a session could not be held.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +31,9 @@ pub enum SessionError {
     /// The container's init speaks another version.
     #[error("the container's init speaks version {0} of the protocol, this ct {ours} (restart the container)", ours = proto::VERSION)]
     Version(u16),
+    /// It does not answer; the time it was given is over.
+    #[error("the container's init does not answer (is the container paused? ct list shows it)")]
+    Silent,
     /// A step of this side.
     #[error("{0}")]
     Step(&'static str, #[source] io::Error),
@@ -47,6 +54,7 @@ impl SessionError {
             SessionError::Refused { code, .. } => *code,
             SessionError::Lost | SessionError::Unexpected(_) | SessionError::Send(_) => 1,
             SessionError::Version(_) | SessionError::Step(..) => 1,
+            SessionError::Silent => 124,
         }
     }
 }
@@ -67,17 +75,31 @@ pub struct Talk {
 }
 
 impl Talk {
-    /// Greets.
-    pub fn new(socket: OwnedFd) -> Result<Talk, SessionError> {
+    /// Greets; the answer has to come within `patience`.
+    pub fn new(socket: OwnedFd, patience: Duration) -> Result<Talk, SessionError> {
         rustix::io::ioctl_fionbio(&socket, false)
             .map_err(|e| SessionError::Step("use the socket", e.into()))?;
         let talk = Talk { socket };
         talk.send(&Request::Hello { version: proto::VERSION }, &[])?;
+        talk.await_answer(patience)?;
         match talk.receive::<Report>(&mut Vec::new())? {
             Some(Report::Hello { version, .. }) if version == proto::VERSION => Ok(talk),
             Some(Report::Hello { version, .. }) => Err(SessionError::Version(version)),
             Some(_) => Err(SessionError::Unexpected(None)),
             None => Err(SessionError::Lost),
+        }
+    }
+    fn await_answer(&self, patience: Duration) -> Result<(), SessionError> {
+        let time = Timespec {
+            tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        };
+        let waited =
+            rustix::io::retry_on_intr(|| poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&time)));
+        match waited {
+            Ok(0) => Err(SessionError::Silent),
+            Ok(_) => Ok(()),
+            Err(e) => Err(SessionError::Step("wait for the container", e.into())),
         }
     }
     fn send<T: serde::Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> Result<(), SessionError> {

@@ -5,7 +5,7 @@ use super::names::{container, target, variable};
 use crate::control::client::ClientError;
 use crate::control::protocol::{LogLine, Request};
 use crate::control::render::quantity::read_moment;
-use crate::control::session::{SessionError, Talk, exit_code};
+use crate::control::session::{PATIENCE, SessionError, Talk, exit_code};
 use crate::control::target::{ContainerName, Target};
 use crate::control::terminal;
 use clap::{Args, Subcommand};
@@ -135,7 +135,7 @@ fn session(context: &mut Context, name: &ContainerName, exec: Exec) -> Result<u8
     let Socket { .. } = context.call(&Request::Exec { name: name.clone() })?;
     let socket = context.client()?.take_socket()?;
     let failed = |e: SessionError| CliError::Session(name.to_string(), e);
-    let how = Talk::new(socket).and_then(|talk| talk.exec(exec)).map_err(failed)?;
+    let how = Talk::new(socket, PATIENCE).and_then(|talk| talk.exec(exec)).map_err(failed)?;
     Ok(exit_code(how))
 }
 
@@ -183,7 +183,7 @@ fn stream(context: &mut Context, a: &LogArguments) -> Result<u8, CliError> {
             io::Error::other("output")
         })
     };
-    let ended = Talk::new(socket).and_then(|talk| talk.logs(logs, &mut each)).map_err(failed)?;
+    let ended = Talk::new(socket, PATIENCE).and_then(|talk| talk.logs(logs, &mut each)).map_err(failed)?;
     match (ended, wrong) {
         (_, Some(error)) => Err(error),
         (Ok(()), None) => Ok(0),

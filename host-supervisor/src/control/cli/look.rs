@@ -35,6 +35,9 @@ pub(super) enum Look {
     Why {
         #[command(flatten)]
         targets: Targets,
+        /// As JSON, with all that status tells
+        #[arg(long)]
+        json: bool,
     },
     /// The resolved spec with every default filled in
     Show {
@@ -110,7 +113,8 @@ impl Look {
         match self {
             Look::List { names, json } => list(context, names, *json),
             Look::Status { targets, lines, json } => status(context, targets, *lines, *json),
-            Look::Why { targets } => why(context, targets),
+            Look::Why { targets, json: true } => status(context, targets, Some(0), true),
+            Look::Why { targets, json: false } => why(context, targets),
             Look::Show { name, key, json } => show(context, name, key.as_deref(), *json),
             Look::Check { files, json } => check(context, files, *json),
             Look::Plan { action, names, json } => {

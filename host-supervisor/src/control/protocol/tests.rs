@@ -323,3 +323,59 @@ fn the_row_has_the_keys_of_the_table() {
     assert_eq!(row.as_object().unwrap().keys().collect::<Vec<_>>(), keys);
     assert_eq!(row["state"], json!("running"));
 }
+
+/// JSON of any shape, with the words that the protocol knows among its strings.
+fn any_json() -> impl proptest::strategy::Strategy<Value = Value> {
+    use proptest::prelude::*;
+    let words =
+        ["io.ct.Supervisor.Start", "org.varlink.service.GetInfo", "web", "web/nginx", "..", "\u{0}", "é"];
+    let word = proptest::sample::select(words.to_vec()).prop_map(Value::from);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word,
+        ".{0,8}".prop_map(Value::from),
+    ];
+    let key = proptest::sample::select(vec![
+        "method",
+        "parameters",
+        "targets",
+        "name",
+        "more",
+        "settings",
+        "error",
+        "x",
+    ]);
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::btree_map(key.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|m| Value::Object(m.into_iter().collect())),
+        ]
+    })
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_a_call_or_an_error(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+        let _ = read_answer(&bytes);
+        if let Err(error) = read_call(&bytes) {
+            assert_eq!(wire::write_call_error(&error).iter().filter(|&&b| b == 0).count(), 1);
+        }
+    }
+    #[test]
+    fn any_json_is_a_call_or_an_error(value in any_json(), method in 0usize..40) {
+        let text = serde_json::to_vec(&value).unwrap();
+        let _ = read_answer(&text);
+        let _ = read_call(&text);
+        let name = idl::methods().nth(method).unwrap_or("Nothing");
+        let call = json!({ "method": format!("io.ct.Supervisor.{name}"), "parameters": value, "more": true });
+        if let Ok(call) = read_call(&serde_json::to_vec(&call).unwrap()) {
+            let Ask::Daemon(request) = call.ask else { panic!("{call:?}") };
+            let again = write_call(&request, true).unwrap();
+            assert_eq!(read_call(&again[..again.len() - 1]).unwrap().ask, Ask::Daemon(request));
+        }
+    }
+}

@@ -102,7 +102,7 @@ fn limits(limits: &[LimitRow]) -> String {
         let failures = l.failures.map_or("-".to_owned(), |n| n.to_string());
         vec![l.name.clone(), amount(l.held, "-"), amount(l.max, "-"), amount(l.limit, "none"), failures]
     });
-    table(&["LIMIT", "HELD", "MAX", "LIMIT", "FAILURES"], &[1, 2, 3, 4], rows)
+    table(&["KEY", "HELD", "MAX", "LIMIT", "FAILURES"], &[1, 2, 3, 4], rows)
 }
 
 fn measured(measure: Measure, n: u64) -> String {
@@ -151,7 +151,7 @@ units
   nginx.service  active (running)   31  1d2h         0
 
 limits
-  LIMIT      HELD   MAX  LIMIT  FAILURES
+  KEY        HELD   MAX  LIMIT  FAILURES
   MemoryMax  187M  240M   512M         3
   TasksMax     31     -   none         0
 

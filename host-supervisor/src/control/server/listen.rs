@@ -62,6 +62,20 @@ pub fn group_id(text: &str, name: &str) -> Option<u32> {
     })
 }
 
+/// Whether a caller is in a group: by the group it runs as, or as one of the members that the text of an
+/// `/etc/group` lists by name (`passwd` is the text of an `/etc/passwd`).
+pub fn is_member(group: &str, passwd: &str, name: &str, peer: &super::Peer) -> bool {
+    if group_id(group, name) == Some(peer.gid) {
+        return true;
+    }
+    let uid = peer.uid.to_string();
+    let users =
+        passwd.lines().filter(|l| l.split(':').nth(2) == Some(&uid)).filter_map(|l| l.split(':').next());
+    let line = group.lines().find(|l| l.split(':').next() == Some(name));
+    let members = line.and_then(|l| l.split(':').nth(3)).unwrap_or_default();
+    users.filter(|u| !u.is_empty()).any(|user| members.split(',').any(|member| member == user))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,6 +89,22 @@ mod tests {
         check("ct:x:many:\n", None);
         check("ct\n", None);
         check("", None);
+    }
+
+    #[test]
+    fn members_are_those_the_files_name() {
+        let group = "root:x:0:\nct:x:990:alice,bob\n";
+        let passwd =
+            "root:x:0:0::/:/bin/sh\nalice:x:1000:1000::/:/bin/sh\neve:x:1001:1001::/:/bin/sh\n:x:1002::\n";
+        let check = |uid: u32, gid: u32, expect: bool| {
+            let peer = crate::control::server::Peer { uid, gid, pid: 1 };
+            assert_eq!(is_member(group, passwd, "ct", &peer), expect, "{uid}:{gid}");
+        };
+        check(1000, 1000, true);
+        check(1001, 1001, false);
+        check(1001, 990, true);
+        check(1002, 1002, false);
+        check(5000, 5000, false);
     }
 
     #[test]

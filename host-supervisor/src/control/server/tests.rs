@@ -232,8 +232,24 @@ fn the_daemon_hears_of_a_client_that_leaves_its_call() {
     assert_eq!(rig.server.clients(), 0);
     // The slot's next owner does not get the reply of the one before.
     let mut other = rig.connect();
+    rig.say(&mut other, WAIT);
     rig.server.reply(rig.held[0], Reply::outcomes(vec![Outcome::done("web")]), rig.now);
     assert_eq!(rig.say(&mut other, b""), (vec![], true));
+    rig.server.reply(rig.held[1], Reply::outcomes(vec![Outcome::done("web")]), rig.now);
+    assert_eq!(rig.say(&mut other, b"").0.len(), 1);
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_dropped_sooner_than_an_idle_one() {
+    let mut rig = Rig::small();
+    let mut client = rig.connect();
+    let limits = Limits::default();
+    assert_eq!(rig.server.deadline(), Some(Tick(0).after(limits.idle)));
+    client.write_all(b"{\"method\":\"io.ct.Supervisor.TemplateList\"}\0").unwrap();
+    rig.turn();
+    assert_eq!(rig.server.deadline(), Some(Tick(0).after(limits.stall)));
+    rig.server.tick(Tick(0).after(limits.stall));
+    assert_eq!(rig.server.clients(), 0);
 }
 
 #[test]

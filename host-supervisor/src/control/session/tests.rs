@@ -43,14 +43,20 @@ fn another_version_is_named() {
     let (ours, theirs) = pair();
     let init = Init(Talk { socket: theirs });
     init.say(&Report::Hello { version: 99, ready: true });
-    assert!(matches!(Talk::new(ours), Err(SessionError::Version(99))));
+    assert!(matches!(Talk::new(ours, PATIENCE), Err(SessionError::Version(99))));
 }
 
 #[test]
 fn a_container_that_is_gone_is_no_crash() {
     let (ours, theirs) = pair();
     drop(theirs);
-    assert!(matches!(Talk::new(ours), Err(SessionError::Lost)));
+    assert!(matches!(Talk::new(ours, PATIENCE), Err(SessionError::Lost)));
+}
+
+#[test]
+fn a_paused_container_does_not_hold_its_caller() {
+    let (ours, _theirs) = pair();
+    assert!(matches!(Talk::new(ours, Duration::ZERO), Err(SessionError::Silent)));
 }
 
 #[test]
@@ -65,7 +71,7 @@ fn log_lines_arrive_until_the_end() {
         (0..3).for_each(|n| init.say(&Session::Line(line(n))));
     });
     let mut got = Vec::new();
-    Talk::new(ours)
+    Talk::new(ours, PATIENCE)
         .unwrap()
         .logs(asked, &mut |l| {
             got.push(l.at);
@@ -85,7 +91,7 @@ fn a_refused_command_brings_its_code() {
         assert!(matches!(init.hear(), Request::Exec(_)));
         init.say(&Session::Refused { code: 127, why: "exec foo: no such file".into() });
     });
-    let talk = Talk::new(ours).unwrap();
+    let talk = Talk::new(ours, PATIENCE).unwrap();
     let refused = talk.exec(Exec { argv: vec!["foo".into()], ..Exec::default() }).unwrap_err();
     assert_eq!((refused.exit_code(), refused.to_string().as_str()), (127, "exec foo: no such file"));
     init.join().unwrap();
@@ -110,7 +116,7 @@ fn a_terminal_session_relays_both_ways_and_shows_the_last_words() {
     let (stdout, mut shown) = std::os::unix::net::UnixStream::pair().unwrap();
     here.write_all(b"hello\n").unwrap();
     drop(here);
-    let talk = Talk::new(ours).unwrap();
+    let talk = Talk::new(ours, PATIENCE).unwrap();
     let how = Relay::new(talk, Signals::catch().unwrap(), stdin.as_fd(), stdout.as_fd()).run().unwrap();
     assert_eq!(how, Exit::Code(3));
     drop(stdout);
