@@ -1,11 +1,12 @@
 //! name: unit names, `name@instance.suffix`, checked. Touches nothing.
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
-/// A unit's full name with its suffix. Always valid; see [`UnitName::parse`].
+/// A unit's full name with its suffix. Always valid; see [`UnitName::parse`]. Copies share their text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct UnitName(String);
+pub struct UnitName(Arc<str>);
 
 /// Why a string is not a unit name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,7 +57,7 @@ impl UnitName {
         if stem.is_empty() || stem.starts_with('@') {
             return Err(NameError::Empty);
         }
-        Ok(UnitName(s.to_owned()))
+        Ok(UnitName(s.into()))
     }
     /// As people type it: without a known suffix, `.default` is added (`nginx` is `nginx.service`).
     pub fn parse_short(s: &str, default: &str) -> Result<UnitName, NameError> {
@@ -67,7 +68,7 @@ impl UnitName {
     }
     /// `default.target`.
     pub fn default_target() -> UnitName {
-        UnitName("default.target".to_owned())
+        UnitName("default.target".into())
     }
     /// A name for a unit that may have none of its own: characters that can't stand in one become `_`, and what is too
     /// long is cut. `suffix` is one of [`SUFFIXES`].
@@ -99,7 +100,7 @@ impl UnitName {
     }
     /// `getty@.service` of `getty@tty1.service`; none for a plain unit.
     pub fn template(&self) -> Option<UnitName> {
-        self.instance().map(|_| UnitName(format!("{}@.{}", self.prefix(), self.suffix())))
+        self.instance().map(|_| UnitName(format!("{}@.{}", self.prefix(), self.suffix()).into()))
     }
     /// `getty@tty1.service` of `getty@.service` and `tty1`; an error if that is no name.
     pub fn with_instance(&self, instance: &str) -> Result<UnitName, NameError> {
@@ -170,7 +171,7 @@ impl TryFrom<String> for UnitName {
 }
 impl From<UnitName> for String {
     fn from(n: UnitName) -> String {
-        n.0
+        n.0.as_ref().to_owned()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::environment::Monitor;
 use crate::proto::{Leave, Report};
 use slog::{info, warn};
 use units::graph::Ended;
-use units::machine::{Event, Outcome, State};
+use units::machine::{Cause, Event, Outcome, State};
 use units::schema::unit::LimitAction;
 
 impl Engine {
@@ -118,6 +118,27 @@ impl Engine {
         });
         if let Some(slot) = self.slots.get_mut(id.0) {
             slot.waiters = waiting;
+        }
+    }
+
+    /// All jobs are over: who still waits for a unit that rests is told so. Its job was dropped (a cycle was cut, or it
+    /// runs nothing and was skipped), so that no news of it came.
+    pub(super) fn answer_forgotten(&mut self) {
+        if !self.scheduler.is_done() {
+            return;
+        }
+        for id in self.every_id() {
+            let Some(slot) = self.slots.get_mut(id.0).filter(|s| !s.waiters.is_empty()) else { continue };
+            if !slot.machine.is_at_rest() {
+                continue;
+            }
+            let skipped = matches!(slot.machine.state(), State::Down(Some(Cause::Skipped)));
+            let result = if skipped { Ok(()) } else { Err(format!("{} was not started", slot.unit.name)) };
+            for waiter in std::mem::take(&mut slot.waiters) {
+                let result = if waiter.aim == Aim::Stop { Ok(()) } else { result.clone() };
+                let report = Report::Done { tag: waiter.tag, result };
+                self.wants.push_back(Want::Tell(waiter.link, report));
+            }
         }
     }
 

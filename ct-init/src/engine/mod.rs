@@ -163,6 +163,7 @@ impl Engine {
             }
         }
         self.notice_boot();
+        self.answer_forgotten();
         if self.graph.is_some() && self.scheduler.is_done() {
             self.graph = None;
             self.scheduler = Scheduler::default();

@@ -49,6 +49,24 @@ const TARGETS: &[(&str, &str, &str)] = &[
     ("umount.target", "Unmount All Filesystems", "DefaultDependencies=no"),
 ];
 
+/// What systemd does in sysinit.target and packages count on: a unit, and the target that wants it.
+const TMPFILES: (&str, &str, &str) = (
+    "ct-tmpfiles.service",
+    "sysinit.target.wants",
+    "[Unit]
+Description=Files and directories of packages
+DefaultDependencies=no
+After=local-fs.target
+Before=sysinit.target
+ConditionFileIsExecutable=/usr/bin/systemd-tmpfiles
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+TimeoutStartSec=30
+ExecStart=-/usr/bin/systemd-tmpfiles --create --remove --boot --exclude-prefix=/dev
+",
+);
+
 /// A file system with the built-in targets laid over it.
 #[derive(Debug)]
 pub struct WithBuiltin<'a, F>(pub &'a F);
@@ -59,6 +77,9 @@ impl<F: Files> Files for WithBuiltin<'_, F> {
     }
     fn read(&self, path: &str) -> Found {
         match builtin(path) {
+            Some(Found::Link(to)) if to.starts_with("../") => {
+                self.read(&format!("{DIRECTORY}/{}", TMPFILES.0))
+            }
             Some(Found::Link(to)) => self.read(&format!("{DIRECTORY}/{to}")),
             Some(found) => found,
             None => self.0.read(path),
@@ -69,8 +90,18 @@ impl<F: Files> Files for WithBuiltin<'_, F> {
 fn builtin(path: &str) -> Option<Found> {
     let name = path.strip_prefix(DIRECTORY)?.trim_start_matches('/');
     if name.is_empty() {
-        let names = TARGETS.iter().map(|(n, _, _)| (*n).to_owned()).chain(["default.target".to_owned()]);
-        return Some(Found::Directory(names.collect()));
+        let targets = TARGETS.iter().map(|(n, _, _)| *n);
+        let names = targets.chain(["default.target", TMPFILES.0, TMPFILES.1]);
+        return Some(Found::Directory(names.map(str::to_owned).collect()));
+    }
+    if name == TMPFILES.0 {
+        return Some(Found::File(TMPFILES.2.as_bytes().to_vec()));
+    }
+    if name == TMPFILES.1 {
+        return Some(Found::Directory(vec![TMPFILES.0.to_owned()]));
+    }
+    if name.strip_prefix(TMPFILES.1).is_some_and(|rest| rest.trim_start_matches('/') == TMPFILES.0) {
+        return Some(Found::Link(format!("../{}", TMPFILES.0)));
     }
     if name == "default.target" {
         return Some(Found::Link("multi-user.target".to_owned()));

@@ -314,6 +314,59 @@ fn a_failure_sets_off_its_handler_and_takes_along_what_is_bound() {
 }
 
 #[test]
+fn every_request_is_answered() {
+    if unable() {
+        return;
+    }
+    let needy = "[Unit]\nRequires=fails.service\nAfter=fails.service\n[Service]\nExecStart=/bin/sleep 1000\n";
+    let skipped = "[Unit]\nConditionPathExists=/nowhere\n[Service]\nExecStart=/bin/sleep 1000\n";
+    let asserted = "[Unit]\nAssertPathExists=/nowhere\n[Service]\nExecStart=/bin/sleep 1000\n";
+    let container = Container::boot(&[
+        SLEEPER,
+        ("fails.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n"),
+        ("needy.service", needy),
+        ("skipped.service", skipped),
+        ("asserted.service", asserted),
+        ("skipped.target", "[Unit]\nConditionPathExists=/nowhere\n"),
+        ("asserted.target", "[Unit]\nAssertPathExists=/nowhere\n"),
+        ("once.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n"),
+        (
+            "self.service",
+            "[Unit]\nRequires=self.service\nAfter=self.service\n[Service]\nExecStart=/bin/sleep 99\n",
+        ),
+        ("x.service", "[Unit]\nRequires=y.service\nAfter=y.service\n[Service]\nExecStart=/bin/sleep 99\n"),
+        ("y.service", "[Unit]\nRequires=x.service\nAfter=x.service\n[Service]\nExecStart=/bin/sleep 99\n"),
+    ]);
+    let (mut client, _) = container.ready();
+    for (unit, verb, ok) in [
+        ("needy.service", Verb::Start, false),
+        ("skipped.service", Verb::Start, true),
+        ("asserted.service", Verb::Start, false),
+        ("skipped.target", Verb::Start, true),
+        ("asserted.target", Verb::Start, false),
+        ("once.service", Verb::Start, true),
+        ("once.service", Verb::Restart, true),
+        ("once.service", Verb::Stop, true),
+        ("once.service", Verb::Reload, false),
+        ("sleeper.service", Verb::Reload, false),
+        ("self.service", Verb::Restart, true),
+        ("sleeper.service", Verb::Start, true),
+        ("sleeper.service", Verb::Restart, true),
+        ("sleeper.service", Verb::ResetFailed, true),
+        ("x.service", Verb::Stop, true),
+        ("y.service", Verb::Stop, true),
+        ("none.service", Verb::Stop, false),
+        ("none.service", Verb::DaemonReload, true),
+        ("multi-user.target", Verb::Stop, true),
+        ("multi-user.target", Verb::Start, true),
+        ("no/unit", Verb::Start, false),
+    ] {
+        let answer = client.ask(unit, verb);
+        assert_eq!(answer.is_ok(), ok, "{verb:?} {unit}: {answer:?}");
+    }
+}
+
+#[test]
 #[ignore = "a measurement, for a release build named by CT_INIT"]
 fn memory_with_one_and_with_a_hundred_services() {
     let names: Vec<String> = (0..100).map(|i| format!("service-{i}.service")).collect();
