@@ -1,6 +1,9 @@
 //! probe: the little that a shell inside can't do. Says something to `$NOTIFY_SOCKET`.
 //!
-//! `probe notify TEXT…` says it and ends; `probe notify-and-stay TEXT…` says it and waits for its end.
+//! `probe notify TEXT…` says it and ends; `notify-and-wait` waits until it has been heard; `notify-and-stay` for ever.
+use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
+use std::io::{IoSlice, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 
 fn main() {
@@ -8,12 +11,25 @@ fn main() {
     let (verb, texts) = arguments.split_first().expect("a verb");
     let socket = UnixDatagram::unbound().expect("make a socket");
     let path = std::env::var("NOTIFY_SOCKET").expect("NOTIFY_SOCKET is set");
-    socket.send_to(texts.join("\n").as_bytes(), path).expect("send");
+    socket.send_to(texts.join("\n").as_bytes(), &path).expect("send");
     match verb.as_str() {
         "notify" => {}
+        "notify-and-wait" => barrier(&socket, &path),
         "notify-and-stay" => loop {
             nix::unistd::pause();
         },
         other => panic!("{other}?"),
     }
+}
+
+/// The other side closes its copy of the writer once it has read everything up to here.
+fn barrier(socket: &UnixDatagram, path: &str) {
+    let (mut reader, writer) = std::io::pipe().expect("make a pipe");
+    let fds = [writer.as_raw_fd()];
+    let address = UnixAddr::new(path).expect("a short path");
+    let data = [IoSlice::new(b"BARRIER=1")];
+    let control = [ControlMessage::ScmRights(&fds)];
+    sendmsg(socket.as_raw_fd(), &data, &control, MsgFlags::empty(), Some(&address)).expect("send");
+    drop(writer);
+    assert_eq!(reader.read(&mut [0u8]).expect("wait"), 0);
 }
