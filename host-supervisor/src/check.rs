@@ -1,6 +1,6 @@
 //! check: every mistake in container units, and what this host can't enforce. Reads only; needs no supervisor.
-use crate::daemon::read::load_all;
 use crate::facts::{HostFacts, probe};
+use crate::load::{load_all, specifiers};
 use crate::paths::Paths;
 use crate::resolve::{Given, ResolveError, resolve};
 use crate::spec::IdRange;
@@ -68,7 +68,7 @@ fn one(file: &Path, paths: &Paths, facts: &HostFacts, parent: &str) -> Vec<Diagn
         Err(why) => return whole(why),
     };
     let text = Fragment { path: file.display().to_string(), bytes };
-    let context = crate::daemon::life::specifiers(facts);
+    let context = specifiers(facts);
     let (unit, mut diagnostics) = assemble(&name, &[text], &context);
     if let Some(unit) = unit.filter(|u| u.name.suffix() == "container") {
         diagnostics.0.extend(enforceable(&unit, paths, facts, parent));

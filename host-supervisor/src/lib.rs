@@ -5,6 +5,7 @@ pub mod control;
 pub mod daemon;
 pub mod facts;
 pub mod ledger;
+pub mod load;
 pub mod observe;
 pub mod paths;
 pub mod plan;

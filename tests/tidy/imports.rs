@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 const ROOMS: &[&[&str]] = &[
     &["paths", "facts"],
     &["spec"],
-    &["resolve", "plan", "state", "check"],
-    &["apply", "observe", "template"],
-    &["control", "report", "ledger"],
+    &["resolve", "plan", "state"],
+    &["apply", "observe", "template", "load"],
+    &["control", "report", "ledger", "check"],
     &["daemon"],
+    &["program"],
 ];
 
 /// What must not be named where nothing is touched.

@@ -70,6 +70,14 @@ impl UnitName {
     pub fn default_target() -> UnitName {
         UnitName("default.target".into())
     }
+    /// A name for a unit that may have none of its own: characters that can't stand in one become `_`, and what is too
+    /// long is cut. `suffix` is one of [`SUFFIXES`].
+    pub fn lossy(stem: &str, suffix: &str) -> UnitName {
+        let good = |c: char| if c.is_ascii_alphanumeric() || ":-_.\\@".contains(c) { c } else { '_' };
+        let stem: String = stem.chars().map(good).take(200).collect();
+        let stem = if stem.is_empty() || stem.starts_with('@') { format!("_{stem}") } else { stem };
+        UnitName(format!("{stem}.{suffix}"))
+    }
     /// The whole name.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,5 +1,4 @@
 //! act: calls that change something. Each target gets an outcome at once or a goal to wait for.
-use super::life::unit_name;
 use super::waiters::{Goal, Item, met};
 use super::{Daemon, now};
 use crate::control::protocol::{
@@ -7,6 +6,7 @@ use crate::control::protocol::{
 };
 use crate::control::server::{ClientId, Peer};
 use crate::control::target::Target;
+use crate::load::unit_name;
 use ct_init::proto::{self, Verb};
 use slog::info;
 use std::os::fd::{AsFd, OwnedFd};
@@ -68,8 +68,8 @@ impl Daemon {
 
     /// The socket lets in root and its group; whoever else got in (a mode changed by hand) may look.
     fn in_group(&self, peer: &Peer) -> bool {
-        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
-        crate::control::server::listen::group_id(&groups, "ct") == Some(peer.gid)
+        let text = |path| std::fs::read_to_string(path).unwrap_or_default();
+        crate::control::server::listen::is_member(&text("/etc/group"), &text("/etc/passwd"), "ct", peer)
     }
 
     fn start(&mut self, client: ClientId, targets: Vec<Target>, wait: bool) {
@@ -287,6 +287,7 @@ impl Daemon {
 
     fn shutdown(&mut self, client: ClientId) {
         self.leaving = true;
+        self.shutdown_deadline = self.conf.shutdown_timeout.deadline(now());
         let names: Vec<_> = self
             .fleet
             .all
@@ -302,6 +303,16 @@ impl Daemon {
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
         self.stop_all(&names);
+    }
+
+    /// The host's own deadline is over.
+    pub(crate) fn kill_the_rest(&mut self) {
+        let late: Vec<String> =
+            self.fleet.all.iter().filter(|(_, c)| !c.machine.is_at_rest()).map(|(n, _)| n.clone()).collect();
+        for name in late {
+            self.warn("not down before the host's deadline, killed", &name, &"ShutdownTimeoutSec=");
+            self.step(&name, Event::StopNow);
+        }
     }
 
     fn events(&mut self, client: ClientId, follow: bool) {

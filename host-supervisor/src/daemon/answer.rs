@@ -1,7 +1,6 @@
 //! answer: calls that only look. Changes nothing.
 use super::Daemon;
 use super::fleet::{Container, Run};
-use super::life::unit_name;
 use super::now;
 use crate::check;
 use crate::control::protocol::{
@@ -10,6 +9,7 @@ use crate::control::protocol::{
 };
 use crate::control::server::ClientId;
 use crate::control::target::{ContainerName, Target};
+use crate::load::unit_name;
 use crate::observe::{self, Usage};
 use crate::plan;
 use std::collections::BTreeSet;

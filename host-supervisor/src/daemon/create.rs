@@ -1,23 +1,21 @@
 //! create: makes and removes containers' units and files, enables them, reads their logs from files.
 use super::Daemon;
-use super::read::SEARCH;
 use super::waiters::Item;
 use crate::control::protocol::{Body, Fault, FaultKind, Outcome, Reply, Setting};
 use crate::control::server::ClientId;
 use crate::control::target::{ContainerName, Target};
 use crate::ledger;
+use crate::load::SEARCH;
+use crate::load::unit_name;
 use crate::report::logs;
 use crate::spec::Root as SpecRoot;
 use crate::template;
 use ct_init::proto::Verb;
 use ct_init::root::Root;
-use std::fmt::Write;
 use units::merge::{Fragment, assemble};
-use units::schema::read::keys;
+use units::parse::document::Document;
+use units::schema::read::section_of;
 use units::{Severity, UnitName};
-
-/// Sections of a container unit, in the order in which they are written.
-const SECTIONS: [&str; 5] = ["Unit", "Container", "Resources", "Interface", "Install"];
 
 impl Daemon {
     pub(crate) fn create(
@@ -55,7 +53,7 @@ impl Daemon {
         let path = self.paths.etc().join(format!("{name}.container"));
         let unit_name = UnitName::parse(&format!("{name}.container")).map_err(|e| usage(e.to_string()))?;
         let fragment = Fragment { path: path.display().to_string(), bytes: text.clone().into_bytes() };
-        let context = super::life::specifiers(&self.facts);
+        let context = crate::load::specifiers(&self.facts);
         let (_, diagnostics) = assemble(&unit_name, &[fragment], &context);
         let errors: Vec<String> = diagnostics
             .0
@@ -207,28 +205,15 @@ impl Daemon {
 
 /// A unit file of these settings, each under the section that has its key.
 fn unit_text(template: Option<&str>, settings: &[Setting]) -> Result<String, String> {
-    let mut text = String::new();
-    for section in SECTIONS {
-        let mut lines = String::new();
-        if let (Some(t), "Container") = (template, section) {
-            let _ = writeln!(lines, "Template={t}");
-        }
-        for s in settings.iter().filter(|s| section_of(&s.key) == Some(section)) {
-            let _ = writeln!(lines, "{}={}", s.key, s.value);
-        }
-        if !lines.is_empty() {
-            let _ = writeln!(text, "[{section}]\n{lines}");
-        }
+    let kind = unit_name("any");
+    let mut document = Document::default();
+    let template = template.map(|t| Setting { key: "Template".into(), value: t.into() });
+    for s in template.iter().chain(settings) {
+        let section = section_of(&kind, &s.key)
+            .ok_or_else(|| format!("{:?} is no key of a container unit (see man ct.container)", s.key))?;
+        document.set(section, &s.key, &s.value).map_err(|_| format!("{}: a value is one line", s.key))?;
     }
-    match settings.iter().find(|s| section_of(&s.key).is_none() || s.value.contains('\n')) {
-        Some(s) if s.value.contains('\n') => Err(format!("{}: a value is one line", s.key)),
-        Some(s) => Err(format!("{:?} is no key of a container unit (see man ct.container)", s.key)),
-        None => Ok(text),
-    }
-}
-
-fn section_of(key: &str) -> Option<&'static str> {
-    SECTIONS.into_iter().find(|s| keys(s).any(|k| k == key))
+    Ok(document.render())
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use crate::apply;
 use crate::control::protocol::words;
 use crate::control::protocol::{EventRow, ExitRow};
 use crate::control::target::ContainerName;
-use crate::facts::HostFacts;
 use crate::ledger::{self, Running};
+use crate::load::unit_name;
 use crate::plan::{self, Group, Step, Tree};
-use crate::spec::{Init, Spec};
+use crate::spec::Init;
 use crate::{observe, state};
 use ct_init::load::check::unmet;
 use ct_init::proto::Request;
@@ -18,8 +18,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd};
 use units::UnitName;
 use units::graph::{Ended, Job};
-use units::machine::{Event, Intent, Outcome};
+use units::machine::{Cause, Event, Intent, Outcome, State};
 use units::schema::ExecPhase;
+
+/// Above this share of time in which tasks waited for memory or disk (PSI "some", the last ten seconds), starts are
+/// paced. CPU pressure alone is no reason: starting is work.
+const BUSY_PERCENT: f32 = 40.0;
 
 impl Daemon {
     /// One event for one container, and all that follows from it.
@@ -33,7 +37,12 @@ impl Daemon {
             self.step_one(&name, event);
             self.queue.pop_front();
         }
-        self.pump();
+        let next = std::mem::take(&mut self.to_start);
+        if next.is_empty() {
+            self.pump();
+        } else {
+            self.start_all(&next);
+        }
     }
 
     fn step_one(&mut self, name: &str, event: Event) {
@@ -97,7 +106,7 @@ impl Daemon {
         let unit = &self.fleet.get(name)?.unit.as_ref()?.unit;
         let host = ct_init::root::Root::new("/");
         let condition = unmet(&unit.conditions, &host, "Condition").map(|line| (line, Event::Skip));
-        let refused = Event::Refuse(units::machine::Cause::Assert);
+        let refused = Event::Refuse(Cause::Assert);
         condition.or_else(|| unmet(&unit.asserts, &host, "Assert").map(|line| (line, refused)))
     }
 
@@ -197,9 +206,12 @@ impl Daemon {
             return self.queue.push_back((name.to_owned(), Event::Empty));
         };
         let guest = matches!(run.spec.init, Init::Guest(_));
+        let spec = run.spec.clone();
         if run.frozen {
             self.freeze(name, false);
         }
+        // A container at its CPU quota would take all the longer to stop.
+        self.carry_steps(name, plan::lift(&spec));
         if guest || self.tell(name, &Request::Shutdown).is_err() {
             // SIGRTMIN+3 halts systemd; ct-init takes it as well when its link is gone.
             self.signal(name, libc::SIGRTMIN() + 3);
@@ -251,12 +263,15 @@ impl Daemon {
             self.sources.remove(&launch.errors.as_raw_fd(), launch.token);
         }
         self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
-        let plan = plan::release(&run.spec, &self.facts.cgroups, &self.paths);
-        // Each step for itself: a group that can't be removed must not keep the rest.
+        self.carry_steps(name, plan::release(&run.spec, &self.facts.cgroups, &self.paths));
+    }
+
+    /// Each step for itself: one that fails must not keep the rest.
+    fn carry_steps(&mut self, name: &str, plan: plan::Plan) {
         for step in plan.steps {
             let one = plan::Plan { title: plan.title.clone(), steps: vec![step] };
             if let Err(e) = apply::run(&one, &mut self.host) {
-                self.warn("left behind", name, &e);
+                self.warn("could not carry out a step", name, &e);
             }
         }
     }
@@ -273,30 +288,67 @@ impl Daemon {
         let note = self.fleet.get(name).map_or(String::new(), |c| c.note.clone());
         let replies = self.waiters.announced(name, outcome, &note);
         self.send(replies);
-        if let Outcome::Failed(_) = outcome {
-            let on = self.graph().on_failure(&unit_name(name));
-            on.into_iter().for_each(|u| self.queue.push_back((u.stem().to_owned(), Event::Start)));
-        }
+        let next = match outcome {
+            Outcome::Failed(_) => self.graph().on_failure(&unit_name(name)),
+            Outcome::Down if self.ended_well(name) => self.graph().on_success(&unit_name(name)),
+            Outcome::Up => self.held_by(name),
+            Outcome::Down | Outcome::Skipped | Outcome::Reloaded(_) => Vec::new(),
+        };
+        self.to_start.extend(next);
     }
 
-    /// Starts and stops whatever the graph lets go now.
+    fn ended_well(&self, name: &str) -> bool {
+        let cause = self.fleet.get(name).and_then(|c| c.machine.cause());
+        matches!(cause, Some(Cause::Exited(units::machine::Exit::Code(0)) | Cause::GuestHalt))
+    }
+
+    /// Containers that are wanted up and were refused because this one, which they require, had not come up.
+    fn held_by(&self, name: &str) -> Vec<UnitName> {
+        let held = |c: &super::fleet::Container| {
+            *c.machine.state() == State::Failed(Cause::Dependency)
+                && c.unit.as_ref().is_some_and(|u| {
+                    let needs = u.unit.requires.iter().chain(&u.unit.binds_to).chain(&u.unit.requisite);
+                    needs.into_iter().any(|n| n.stem() == name)
+                })
+        };
+        self.fleet.all.iter().filter(|(_, c)| held(c)).map(|(n, _)| unit_name(n)).collect()
+    }
+
+    /// Starts and stops whatever the graph lets go now, starts only as many at once as the machine takes.
     pub(crate) fn pump(&mut self) {
-        loop {
-            let jobs = self.jobs.ready();
-            if jobs.is_empty() {
-                return;
-            }
-            for job in jobs {
+        self.held.extend(self.jobs.ready());
+        while let Some(i) = self.next_job() {
+            let Some(job) = self.held.remove(i) else { return };
+            {
                 let (unit, event) = match job {
                     Job::Start(unit) => (unit, Event::Start),
                     Job::Stop(unit) => (unit, Event::Stop),
                     Job::Refuse(unit, on) => {
                         self.note(unit.stem(), format!("{} did not come up", on.stem()));
-                        (unit, Event::Refuse(units::machine::Cause::Dependency))
+                        (unit, Event::Refuse(Cause::Dependency))
                     }
                 };
                 self.begin(&unit, event);
             }
+            self.held.extend(self.jobs.ready());
+        }
+    }
+
+    /// The first job that may begin: a stop always, a start while there is room.
+    fn next_job(&self) -> Option<usize> {
+        let starting =
+            self.fleet.all.values().filter(|c| matches!(c.machine.state(), State::Starting { .. })).count();
+        let room = starting < self.room();
+        self.held.iter().position(|j| room || !matches!(j, Job::Start(_)))
+    }
+
+    /// How many may be on their way up at once: many while the machine has time for them, few while it has not.
+    fn room(&self) -> usize {
+        let cpus = self.facts.cpus.len();
+        match (self.conf.start_parallel, observe::pressure()) {
+            (Some(n), _) => usize::try_from(n).unwrap_or(usize::MAX),
+            (None, Some(p)) if p > BUSY_PERCENT => cpus.max(2),
+            (None, _) => 8 * cpus.max(2),
         }
     }
 
@@ -385,8 +437,7 @@ impl Daemon {
         c.machine = machine;
         let Some(pidfd) = pidfd else {
             // It ended while nobody watched: that is never a success.
-            let group = running.spec.clone();
-            self.remove_leftovers(name, &group);
+            self.carry_steps(name, plan::release(&running.spec, &self.facts.cgroups, &self.paths));
             return [Event::MainExited(units::machine::Exit::Unknown, false), Event::Empty]
                 .into_iter()
                 .for_each(|e| self.step(name, e));
@@ -411,16 +462,6 @@ impl Daemon {
         intents.into_iter().for_each(|i| self.carry_out(name, i));
         if ct_init && let Err(e) = self.connect(name) {
             self.warn("adopted without its ct-init", name, &e);
-        }
-    }
-
-    fn remove_leftovers(&mut self, name: &str, spec: &Spec) {
-        let plan = plan::release(spec, &self.facts.cgroups, &self.paths);
-        for step in plan.steps {
-            let one = plan::Plan { title: plan.title.clone(), steps: vec![step] };
-            if let Err(e) = apply::run(&one, &mut self.host) {
-                self.warn("left behind", name, &e);
-            }
         }
     }
 
@@ -449,23 +490,4 @@ fn has_ended(run: &Run) -> bool {
     use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     !matches!(waitid(Id::PIDFd(run.pidfd.as_fd()), flags), Ok(WaitStatus::StillAlive))
-}
-
-/// `web` as `web.container`; names of containers are always good for that.
-pub(crate) fn unit_name(name: &str) -> UnitName {
-    UnitName::parse_short(name, "container")
-        .or_else(|_| UnitName::parse("invalid.container"))
-        .unwrap_or_else(|_| unreachable!("a constant name is valid"))
-}
-
-/// Facts as specifiers.
-pub(crate) fn specifiers(facts: &HostFacts) -> units::parse::specifier::Context {
-    units::parse::specifier::Context {
-        hostname: Some(facts.hostname.clone()).filter(|s| !s.is_empty()),
-        machine_id: facts.machine_id.clone(),
-        boot_id: Some(facts.boot_id.replace('-', "")).filter(|s| !s.is_empty()),
-        kernel_release: Some(facts.kernel.clone()).filter(|s| !s.is_empty()),
-        architecture: Some(facts.machine.replace('_', "-")),
-        ..units::parse::specifier::Context::default()
-    }
 }

@@ -3,10 +3,10 @@ mod act;
 mod answer;
 mod create;
 mod fleet;
-pub(crate) mod life;
+mod life;
 mod link;
 mod lock;
-pub(crate) mod read;
+mod read;
 mod waiters;
 mod workers;
 
@@ -20,6 +20,7 @@ use crate::paths::Paths;
 use crate::plan::{Group, Plan, Step, Tree};
 use crate::report::events::Events;
 use crate::report::log;
+use crate::resolve::host::HostConf;
 use fleet::Fleet;
 use link::Link;
 use mio::unix::SourceFd;
@@ -32,7 +33,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
-use units::graph::Scheduler;
+use units::UnitName;
+use units::graph::{Job, Scheduler};
 use units::values::Tick;
 use waiters::Waiters;
 use workers::Workers;
@@ -124,6 +126,7 @@ pub struct Daemon {
     pub(crate) log: Logger,
     pub(crate) paths: Paths,
     pub(crate) facts: HostFacts,
+    pub(crate) conf: HostConf,
     pub(crate) cgroup_parent: String,
     pub(crate) host: RealHost,
     pub(crate) sources: Sources,
@@ -131,6 +134,10 @@ pub struct Daemon {
     pub(crate) links: BTreeMap<String, Link>,
     /// Which container may start or stop next, while several are on their way.
     pub(crate) jobs: Scheduler,
+    /// Jobs that the graph lets go and the pace does not yet.
+    pub(crate) held: VecDeque<Job>,
+    /// Containers to start once the present events are dealt with.
+    pub(crate) to_start: Vec<UnitName>,
     /// Events that are still to be stepped; a step may cause more.
     pub(crate) queue: VecDeque<(String, units::machine::Event)>,
     pub(crate) waiters: Waiters,
@@ -139,6 +146,8 @@ pub struct Daemon {
     pub(crate) followers: Vec<ClientId>,
     /// A shutdown was asked for; ends the loop once nothing runs.
     pub(crate) leaving: bool,
+    /// When what still runs in a shutdown is killed.
+    pub(crate) shutdown_deadline: Option<Tick>,
     server: Server,
     signals: std::os::unix::net::UnixStream,
     poll: Poll,
@@ -177,6 +186,10 @@ impl Daemon {
         }
         let lock = lock::take(&paths)?;
         let facts = probe();
+        let (conf, mistakes) = crate::load::load_host_conf(&paths);
+        for mistake in &mistakes.0 {
+            warn!(log, "host.conf"; "mistake" => %mistake);
+        }
         let host = RealHost::new(facts.cgroups.clone(), &options.init)
             .map_err(|e| DaemonError::NoInit(options.init.clone(), e))?;
         let poll = Poll::new().map_err(failed("make the event loop".into()))?;
@@ -193,18 +206,22 @@ impl Daemon {
             log,
             paths,
             facts,
+            conf,
             cgroup_parent,
             host,
             sources,
             fleet: Fleet::default(),
             links: BTreeMap::new(),
             jobs: Scheduler::default(),
+            held: VecDeque::new(),
+            to_start: Vec::new(),
             queue: VecDeque::new(),
             waiters: Waiters::default(),
             workers: Workers::default(),
             events: Events::default(),
             followers: Vec::new(),
             leaving: false,
+            shutdown_deadline: None,
             server,
             signals,
             poll,
@@ -218,6 +235,7 @@ impl Daemon {
             if self.leaving && self.fleet.is_quiet() && self.workers.is_idle() {
                 info!(self.log, "all containers are down, leaving");
                 self.remove_parent_groups();
+                self.remove_run_files();
                 return Ok(());
             }
             let timeout = self.timeout();
@@ -229,6 +247,7 @@ impl Daemon {
             for event in &events {
                 if self.turn(event) {
                     info!(self.log, "asked to leave, containers run on");
+                    self.remove_run_files();
                     return Ok(());
                 }
             }
@@ -246,6 +265,12 @@ impl Daemon {
             // Whoever is still in there keeps it; the next supervisor takes it over.
             let _ = crate::apply::run(&plan, &mut self.host);
         }
+    }
+
+    /// A socket that nobody answers and a pid that is nobody's would only mislead.
+    fn remove_run_files(&self) {
+        let _ = std::fs::remove_file(self.paths.socket());
+        let _ = std::fs::remove_file(self.paths.run().join("supervisor.pid"));
     }
 
     /// One event. True: leave now.
@@ -276,8 +301,13 @@ impl Daemon {
     }
 
     fn timeout(&self) -> Option<Duration> {
-        let own =
-            self.fleet.deadline().into_iter().chain(self.server.deadline()).chain(self.waiters.deadline());
+        let own = self
+            .fleet
+            .deadline()
+            .into_iter()
+            .chain(self.server.deadline())
+            .chain(self.waiters.deadline())
+            .chain(self.shutdown_deadline);
         own.min().map(|at| at.since(now()) + Duration::from_millis(1))
     }
 
@@ -286,6 +316,10 @@ impl Daemon {
         self.server.tick(now);
         for name in self.fleet.due(now) {
             self.step(&name, units::machine::Event::Timer);
+        }
+        if self.shutdown_deadline.is_some_and(|at| at <= now) {
+            self.shutdown_deadline = None;
+            self.kill_the_rest();
         }
         let replies = self.waiters.expire(now);
         self.send(replies);

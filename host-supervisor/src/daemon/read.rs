@@ -1,48 +1,21 @@
 //! read: container units from their folders into the fleet, and from there to specs. Changes no container.
+use super::Daemon;
 use super::fleet::Container;
-use super::life::{specifiers, unit_name};
-use super::{Daemon, now};
-use crate::facts::HostFacts;
 use crate::ledger::{self, Durable};
-use crate::paths::{Paths, hash};
+use crate::load::{load_all, load_one, unit_name};
+use crate::paths::hash;
+use crate::resolve::host::RANGE;
 use crate::resolve::{Given, HOST_TEMPLATE, resolve};
 use crate::spec::{IdRange, Root as SpecRoot, Spec};
 use crate::template;
-use ct_init::root::Root;
 use slog::warn;
 use std::collections::BTreeSet;
 use std::path::Path;
-use units::catalog::{Catalog, Loaded, Outcome};
+use units::catalog::{Loaded, Outcome};
 use units::graph::{Absent, Graph};
 use units::machine::{Machine, Policy};
-use units::merge::{Fragment, assemble};
-use units::schema::{Body, Unit};
+use units::schema::{Body, Unit, UnitSection};
 use units::{Diagnostics, Severity, UnitName};
-
-/// Where container units are, the first wins.
-pub(crate) const SEARCH: [&str; 2] = ["/etc/ct", "/usr/lib/ct"];
-
-/// Ids of containers begin here: above what distributions give to users and subordinate ids (login.defs), and below
-/// 2³¹, which some programs take for a sign.
-const POOL_BASE: u32 = 0x2000_0000;
-/// So many ranges of 65,536 there are.
-const POOL_RANGES: u32 = 8192;
-const RANGE: u32 = 65_536;
-
-/// Reads every container unit below a root, without a supervisor. For each name, what became of it.
-pub(crate) fn load_all(paths: &Paths, facts: &HostFacts) -> Vec<Loaded> {
-    let (root, context) = (Root::new(paths.root()), specifiers(facts));
-    let search = SEARCH.map(str::to_owned);
-    let catalog = Catalog::new(&root, &search, &["container"], &context);
-    catalog.names().iter().filter(|n| !n.is_template()).map(|n| catalog.load(n)).collect()
-}
-
-/// Reads one, also an instance of a template.
-pub(crate) fn load_one(paths: &Paths, facts: &HostFacts, name: &UnitName) -> Loaded {
-    let (root, context) = (Root::new(paths.root()), specifiers(facts));
-    let search = SEARCH.map(str::to_owned);
-    Catalog::new(&root, &search, &["container"], &context).load(name)
-}
 
 impl Daemon {
     /// Reads all units again. Containers without a file stay known as long as something of them runs.
@@ -88,7 +61,7 @@ impl Daemon {
         let name = loaded.name.stem().to_owned();
         if self.fleet.get(&name).is_none() {
             let durable = self.durable(&name);
-            self.fleet.all.insert(name.clone(), Container::new(durable, Machine::new(placeholder_policy())));
+            self.fleet.all.insert(name.clone(), Container::new(durable, Machine::new(placeholder())));
         }
         let Some(c) = self.fleet.get_mut(&name) else { return };
         c.files = loaded.paths;
@@ -145,12 +118,13 @@ impl Daemon {
                 taken.insert(d.ids.base);
             }
         }
+        let ranges = self.conf.id_ranges;
         let first = match self.paths.root() == Path::new("/") {
             true => 0,
-            false => hash(self.paths.root().as_os_str().as_encoded_bytes()) % POOL_RANGES,
+            false => hash(self.paths.root().as_os_str().as_encoded_bytes()) % ranges,
         };
-        let bases = (0..POOL_RANGES).map(|i| POOL_BASE + ((first + i) % POOL_RANGES) * RANGE);
-        let base = bases.into_iter().find(|b| !taken.contains(b)).unwrap_or(POOL_BASE);
+        let bases = (0..ranges).map(|i| self.conf.id_base + ((first + i) % ranges) * RANGE);
+        let base = bases.into_iter().find(|b| !taken.contains(b)).unwrap_or(self.conf.id_base);
         IdRange { base, size: RANGE }
     }
 
@@ -177,7 +151,7 @@ impl Daemon {
     pub(crate) fn policy_of(&self, name: &str) -> Policy {
         match self.fleet.get(name).and_then(|c| c.unit.as_ref()) {
             Some(Unit { body: Body::Container(c), unit, .. }) => Policy::of_container(c, unit),
-            Some(_) | None => placeholder_policy(),
+            Some(_) | None => placeholder(),
         }
     }
 
@@ -231,7 +205,6 @@ impl Daemon {
         let set = graph.stop_set(names);
         self.jobs.add_stops(&graph, &set);
         self.pump();
-        let _ = now();
     }
 }
 
@@ -260,13 +233,7 @@ fn environment(unit: &Unit) -> Result<Vec<(String, String)>, String> {
     Ok(all)
 }
 
-/// What a container lives by whose unit can't be read: it is only ever stopped.
-fn placeholder_policy() -> Policy {
-    let name = unit_name("none");
-    let text = Fragment { path: String::new(), bytes: b"[Container]\nRootfs=/\n".to_vec() };
-    let (unit, _) = assemble(&name, &[text], &units::parse::specifier::Context::default());
-    match unit {
-        Some(Unit { body: Body::Container(c), unit, .. }) => Policy::of_container(&c, &unit),
-        Some(_) | None => unreachable!("a constant unit is valid"),
-    }
+/// What a container lives by whose unit can't be read: the defaults, so that it can still be stopped.
+fn placeholder() -> Policy {
+    Policy::of_container(&units::schema::Container::default(), &UnitSection::default())
 }

@@ -82,6 +82,16 @@ pub fn oom_kills(cgroups: &Cgroups, spec: &Spec) -> u64 {
     count.unwrap_or(0)
 }
 
+/// The larger of memory's and disk's pressure: percent of the last ten seconds in which some task waited (PSI,
+/// Documentation/accounting/psi.rst). None where the kernel doesn't count it.
+pub fn pressure() -> Option<f32> {
+    let some = |what: &str| -> Option<f32> {
+        let text = fs::read_to_string(format!("/proc/pressure/{what}")).ok()?;
+        text.strip_prefix("some avg10=")?.split(' ').next()?.parse().ok()
+    };
+    Some(some("memory")?.max(some("io")?))
+}
+
 fn number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
 }

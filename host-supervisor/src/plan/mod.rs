@@ -4,7 +4,7 @@ mod release;
 mod start;
 mod step;
 
-pub use release::release;
+pub use release::{lift, release};
 pub use start::start;
 pub use step::{Group, Step, Tree};
 

@@ -4,6 +4,21 @@ use crate::facts::Cgroups;
 use crate::paths::Paths;
 use crate::spec::{Root, Spec};
 
+/// Lifts what would make a container slow to stop: its CPU quota. Weight and memory limits stay.
+pub fn lift(spec: &Spec) -> Plan {
+    let quota = spec.limits.iter().filter(|l| l.key == "CPUQuota").flat_map(|l| &l.writes);
+    let free = quota.filter_map(|w| {
+        let (tree, value) = match w.file.as_str() {
+            "cpu.cfs_quota_us" => (Tree::V1(w.controller), "-1"),
+            "cpu.max" => (Tree::Unified, "max"),
+            _ => return None,
+        };
+        let group = Group { tree, path: spec.group.clone() };
+        Some(Step::Write { group, file: w.file.clone(), value: value.to_owned() })
+    });
+    Plan { title: format!("lift limits of {}", spec.name), steps: free.collect() }
+}
+
 /// The reverse of [`super::start`], after its processes are gone.
 pub fn release(spec: &Spec, cgroups: &Cgroups, paths: &Paths) -> Plan {
     let mut steps = vec![Step::RemoveFile(paths.run_of(&spec.name).join("init.sock"))];

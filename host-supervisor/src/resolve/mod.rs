@@ -1,4 +1,5 @@
 //! resolve: a container unit and what this host offers, to a Spec with no open question. Touches nothing.
+pub mod host;
 mod limits;
 mod security;
 

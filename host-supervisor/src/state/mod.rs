@@ -1,8 +1,57 @@
 //! state: what a container's life looks like from outside, and what its end means. Pure; never reads a clock.
-use crate::control::protocol::ContainerState;
 use ct_init::proto::Leave;
+use serde::{Deserialize, Serialize};
 use units::machine::{Cause, Event, Exit, Machine, State};
 use units::values::Signal;
+
+/// State of a container, as `ct list` prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContainerState {
+    /// Nothing of it runs.
+    Stopped,
+    /// On its way up.
+    Starting,
+    /// Ready.
+    Running,
+    /// Ready, but a unit inside has failed.
+    Degraded,
+    /// On its way down.
+    Stopping,
+    /// Waits out its back-off.
+    Restarting,
+    /// Ended badly and stays down.
+    Failed,
+    /// Frozen.
+    Paused,
+}
+
+impl ContainerState {
+    /// All of them, in the order of interface and help.
+    pub const ALL: [ContainerState; 8] = [
+        ContainerState::Stopped,
+        ContainerState::Starting,
+        ContainerState::Running,
+        ContainerState::Degraded,
+        ContainerState::Stopping,
+        ContainerState::Restarting,
+        ContainerState::Failed,
+        ContainerState::Paused,
+    ];
+    /// `running`.
+    pub fn word(self) -> &'static str {
+        match self {
+            ContainerState::Stopped => "stopped",
+            ContainerState::Starting => "starting",
+            ContainerState::Running => "running",
+            ContainerState::Degraded => "degraded",
+            ContainerState::Stopping => "stopping",
+            ContainerState::Restarting => "restarting",
+            ContainerState::Failed => "failed",
+            ContainerState::Paused => "paused",
+        }
+    }
+}
 
 /// SIGHUP and SIGINT are what the kernel ends a pid namespace's PID 1 with when something inside calls reboot(2):
 /// restart, and halt or power off (pid_namespaces(7)).

@@ -1,56 +1,8 @@
 //! model: the tables and records that replies carry. Plain data; never formats it (that is `render`).
 use crate::control::target::ContainerName;
+pub use crate::state::ContainerState;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// State of a container, as `ct list` prints it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ContainerState {
-    /// Nothing of it runs.
-    Stopped,
-    /// On its way up.
-    Starting,
-    /// Ready.
-    Running,
-    /// Ready, but a unit inside has failed.
-    Degraded,
-    /// On its way down.
-    Stopping,
-    /// Waits out its back-off.
-    Restarting,
-    /// Ended badly and stays down.
-    Failed,
-    /// Frozen.
-    Paused,
-}
-
-impl ContainerState {
-    /// All of them, in the order of interface and help.
-    pub const ALL: [ContainerState; 8] = [
-        ContainerState::Stopped,
-        ContainerState::Starting,
-        ContainerState::Running,
-        ContainerState::Degraded,
-        ContainerState::Stopping,
-        ContainerState::Restarting,
-        ContainerState::Failed,
-        ContainerState::Paused,
-    ];
-    /// `running`.
-    pub fn word(self) -> &'static str {
-        match self {
-            ContainerState::Stopped => "stopped",
-            ContainerState::Starting => "starting",
-            ContainerState::Running => "running",
-            ContainerState::Degraded => "degraded",
-            ContainerState::Stopping => "stopping",
-            ContainerState::Restarting => "restarting",
-            ContainerState::Failed => "failed",
-            ContainerState::Paused => "paused",
-        }
-    }
-}
 
 /// One row of `ct list`; its JSON has exactly these keys.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
