@@ -1,5 +1,5 @@
 //! announce: what the news of one unit means for others: dependents, waiting people, OnFailure=. Never for itself.
-use super::unit::{Aim, Id, result_word, sentence};
+use super::unit::{Aim, Id, reason, result_word};
 use super::{Engine, Want};
 use crate::environment::Monitor;
 use crate::proto::{Leave, Report};
@@ -20,7 +20,7 @@ impl Engine {
             Outcome::Reloaded(false) => warn!(self.log, "could not be reloaded"; "unit" => %name),
             Outcome::Down => info!(self.log, "down"; "unit" => %name),
             Outcome::Failed(cause) => {
-                warn!(self.log, "failed"; "unit" => %name, "why" => sentence(cause), "note" => &slot.note);
+                warn!(self.log, "failed"; "unit" => %name, "why" => reason(slot, cause));
             }
         }
         match outcome {
@@ -91,16 +91,15 @@ impl Engine {
         let Some(slot) = self.slots.get_mut(id.0) else { return };
         let name = slot.unit.name.clone();
         let at_rest = slot.machine.is_at_rest();
-        let note = slot.note.clone();
+        let why = match outcome {
+            Outcome::Failed(cause) => reason(slot, cause),
+            Outcome::Up | Outcome::Reloaded(_) | Outcome::Skipped | Outcome::Down => String::new(),
+        };
         let mut waiting = std::mem::take(&mut slot.waiters);
         waiting.retain(|waiter| {
-            let failed = |cause| match note.is_empty() {
-                true => Err(format!("{name}: {}", sentence(cause))),
-                false => Err(format!("{name}: {} ({note})", sentence(cause))),
-            };
             let result = match (waiter.aim, outcome) {
                 (Aim::Start | Aim::Restart, Outcome::Up | Outcome::Skipped) => Ok(()),
-                (Aim::Start | Aim::Restart, Outcome::Failed(cause)) => failed(cause),
+                (Aim::Start | Aim::Restart, Outcome::Failed(_)) => Err(format!("{name}: {why}")),
                 (Aim::Start, Outcome::Down) => Ok(()),
                 (Aim::Restart, Outcome::Down) if !at_rest => return true,
                 (Aim::Restart, Outcome::Down) => Err(format!("{name} was stopped meanwhile")),

@@ -252,7 +252,7 @@ impl Engine {
                 };
                 self.wants.push_back(Want::Session(link, progress));
             }
-            (Some(Owner::Other(_)) | None, _) => (),
+            (Some(Owner::Other(_) | Owner::Generator) | None, _) => (),
         }
     }
 

@@ -197,7 +197,7 @@ impl Engine {
 
     /// The first transaction is over: the default target is reached, as far as it can be.
     pub(super) fn notice_boot(&mut self) {
-        if self.booted || self.leaving.is_some() || !self.scheduler.is_done() {
+        if !self.begun || self.booted || self.leaving.is_some() || !self.scheduler.is_done() {
             return;
         }
         self.booted = true;
@@ -217,8 +217,15 @@ impl Engine {
         failed.map(|s| s.unit.name.to_string()).take(MAX_FAILED).collect()
     }
 
-    /// Brings up the unit that the host has named.
+    /// Brings up the unit that the host has named, once the generators have ended.
     pub fn boot(&mut self) {
+        if !self.generate() {
+            self.boot_units();
+        }
+    }
+
+    pub(super) fn boot_units(&mut self) {
+        self.begun = true;
         let wanted = self.handover.unit.clone();
         let started = match UnitName::parse_short(&wanted, "target") {
             Ok(name) => self.start(&[name]),

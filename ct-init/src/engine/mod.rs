@@ -2,6 +2,7 @@
 pub mod announce;
 pub mod command;
 pub mod exits;
+pub mod generators;
 pub mod jobs;
 pub mod kill;
 pub mod notify;
@@ -31,6 +32,8 @@ pub enum Owner {
     Control(Id),
     /// A unit's, and nothing waits for its end.
     Other(Id),
+    /// A generator.
+    Generator,
     /// An exec session's command; the number is its connection.
     Session(usize),
 }
@@ -90,6 +93,9 @@ pub struct Engine {
     work: VecDeque<Work>,
     owners: HashMap<i32, Owner>,
     nascent: HashMap<i32, Nascent>,
+    generating: generators::Running,
+    /// The first transaction has begun.
+    begun: bool,
     /// The first transaction is over.
     booted: bool,
     /// It is on its way out.
@@ -116,6 +122,8 @@ impl Engine {
             work: VecDeque::new(),
             owners: HashMap::new(),
             nascent: HashMap::new(),
+            generating: generators::Running::default(),
+            begun: false,
             booted: false,
             leaving: None,
         }
@@ -188,6 +196,7 @@ impl Engine {
 
     /// Fires what is due.
     pub fn timers(&mut self, now: Tick) {
+        self.generators_late(now);
         for id in self.every_id() {
             let Some(slot) = self.slot(id) else { continue };
             if slot.machine.timer().is_some_and(|t| t <= now) {
@@ -209,7 +218,7 @@ impl Engine {
             let pid_file = slot.run.pid_file.map(|(t, _)| t);
             slot.machine.timer().into_iter().chain(pid_file).chain(slot.run.idle_until).min()
         };
-        self.slots.iter().filter_map(of).min()
+        self.slots.iter().filter_map(of).chain(self.generating.deadline()).min()
     }
 
     fn step(&mut self, id: Id, event: Event) {

@@ -197,6 +197,18 @@ fn stop_word(step: StopStep) -> &'static str {
     }
 }
 
+/// Why a unit has failed, with all that is known.
+pub fn reason(slot: &Slot, cause: Cause) -> String {
+    let exit = match (cause, slot.machine.last_exit()) {
+        (Cause::NeverReady, Some(how)) => format!(": it {}", ended(how)),
+        (_, _) => String::new(),
+    };
+    match slot.note.as_str() {
+        "" => format!("{}{exit}", sentence(cause)),
+        note => format!("{}{exit} ({note})", sentence(cause)),
+    }
+}
+
 /// A cause as a sentence.
 pub fn sentence(cause: Cause) -> String {
     match cause {

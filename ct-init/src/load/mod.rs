@@ -14,13 +14,16 @@ use units::parse::specifier::Context;
 use units::schema::{Body, Unit};
 
 /// Where unit files are looked for, in order; then the built-in targets.
-pub const SEARCH: [&str; 6] = [
+pub const SEARCH: [&str; 9] = [
     "/etc/ct/system",
+    "/run/systemd/generator.early",
     "/etc/systemd/system",
     "/run/systemd/system",
+    "/run/systemd/generator",
     "/usr/local/lib/systemd/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
+    "/run/systemd/generator.late",
 ];
 
 const SUFFIXES: [&str; 5] = ["service", "target", "socket", "timer", "path"];
@@ -58,7 +61,7 @@ impl Loader {
             (_, _) => false,
         };
         if same("/lib/systemd/system", "/usr/lib/systemd/system") {
-            search.pop();
+            search.retain(|dir| dir != "/lib/systemd/system");
         }
         search.push(builtin::DIRECTORY.to_owned());
         Loader { root: root.clone(), search, context: context(root) }

@@ -79,9 +79,15 @@ impl Container {
 
     /// The same, in a container of another kind.
     pub fn boot_as(kind: Kind, units: &[(&str, &str)]) -> Container {
+        Container::boot_with(kind, units, |_| ())
+    }
+
+    /// The same, with more files: `prepare` gets the root.
+    pub fn boot_with(kind: Kind, units: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Container {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         make_root(&root, units);
+        prepare(&root);
         let address = SocketAddrUnix::new(dir.path().join("sock")).unwrap();
         let flags = SocketFlags::CLOEXEC;
         let listener =

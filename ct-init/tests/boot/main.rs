@@ -314,6 +314,28 @@ fn a_failure_sets_off_its_handler_and_takes_along_what_is_bound() {
 }
 
 #[test]
+fn units_written_by_a_generator_are_started() {
+    if unable() {
+        return;
+    }
+    let container = Container::boot_with(Kind::Plain, &[SLEEPER], |root| {
+        let dir = root.join("etc/systemd/system-generators");
+        std::fs::create_dir_all(&dir).unwrap();
+        let made = "[Service]\\nExecStart=/bin/sleep 77\\n";
+        let text = format!(
+            "#!/bin/sh\nmkdir $1/multi-user.target.wants\nprintf '{made}' > $1/made@.service\nln -s ../made@.service $1/multi-user.target.wants/made@one.service\n"
+        );
+        for (name, text) in [("made-generator", text.as_str()), ("failing", "#!/bin/sh\nexit 1\n")] {
+            std::fs::write(dir.join(name), text).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(dir.join(name), mode).unwrap();
+        }
+    });
+    let (mut client, _) = container.ready();
+    assert_eq!(client.state("made@one.service"), "active/running");
+}
+
+#[test]
 fn every_request_is_answered() {
     if unable() {
         return;

@@ -1,0 +1,124 @@
+//! generators: programs of packages that write unit files at boot, run before the first unit is loaded. Never waits
+//! for one longer than its time.
+use super::{Engine, Owner};
+use crate::effect::{SetupError, c};
+use ct_sys::script::{Op, Script};
+use rustix::fs::{CWD, Mode, OFlags};
+use slog::{info, warn};
+use std::collections::BTreeSet;
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+use units::values::Tick;
+
+/// Where generators are; a name in an earlier directory hides the same one in a later.
+const DIRECTORIES: [&str; 4] = [
+    "/run/systemd/system-generators",
+    "/etc/systemd/system-generators",
+    "/usr/local/lib/systemd/system-generators",
+    "/usr/lib/systemd/system-generators",
+];
+/// Where they write: of normal, of higher and of lower priority than /etc.
+pub const OUTPUT: [&str; 3] =
+    ["/run/systemd/generator", "/run/systemd/generator.early", "/run/systemd/generator.late"];
+/// All of them together have so long.
+const TIME: Duration = Duration::from_secs(15);
+
+/// Generators that run.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    pids: BTreeSet<i32>,
+    until: Tick,
+}
+
+impl Running {
+    pub(super) fn deadline(&self) -> Option<Tick> {
+        (!self.pids.is_empty()).then_some(self.until)
+    }
+}
+
+impl Engine {
+    /// Starts all generators; whether there are any to wait for.
+    pub(super) fn generate(&mut self) -> bool {
+        let programs = self.generators();
+        if programs.is_empty() {
+            return false;
+        }
+        for directory in OUTPUT {
+            if let Err(e) = std::fs::create_dir_all(self.root.join(directory)) {
+                warn!(self.log, "generators can't write"; "directory" => directory, "why" => %e);
+                return false;
+            }
+        }
+        self.generating.until = crate::clock::now().after(TIME);
+        for path in programs {
+            match self.spawn_generator(&path) {
+                Ok(pid) => {
+                    self.generating.pids.insert(pid);
+                }
+                Err(e) => warn!(self.log, "generator"; "program" => &path, "why" => crate::chain(&e)),
+            }
+        }
+        !self.generating.pids.is_empty()
+    }
+
+    /// systemd's own are about what the host does here.
+    fn generators(&self) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        let mut all = Vec::new();
+        for directory in DIRECTORIES {
+            for name in self.root.list(directory).unwrap_or_default() {
+                let path = format!("{directory}/{name}");
+                let can_run = self.root.stat(&path).is_some_and(|s| s.st_mode & 0o111 != 0 && s.st_size > 0);
+                if seen.insert(name.clone()) && can_run && !name.starts_with("systemd-") {
+                    all.push(path);
+                }
+            }
+        }
+        all
+    }
+
+    fn spawn_generator(&mut self, path: &str) -> Result<i32, SetupError> {
+        let prepare = |e: rustix::io::Errno| SetupError::Prepare("a generator", e.into());
+        let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+        let null = null.map_err(prepare)?;
+        let mut script = Script::new();
+        script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false }).push(Op::Umask(0o022));
+        for to in 0..3 {
+            script.push(Op::Dup { from: null.as_raw_fd(), to });
+        }
+        script.push(Op::Chdir(c("/")?)).push(Op::CloseFrom(3));
+        let mut argv = vec![c(path)?];
+        for directory in OUTPUT {
+            argv.push(c(directory)?);
+        }
+        let mut env = vec![c(&format!("PATH={}", crate::environment::PATH))?, c("SYSTEMD_SCOPE=system")?];
+        for (key, value) in &self.handover.environment {
+            env.push(c(&format!("{key}={value}"))?);
+        }
+        script.push(Op::Exec { path: c(path)?, argv, env });
+        let spawned = ct_sys::spawn(&script, 0, None)
+            .map_err(|e| SetupError::Clone(std::io::Error::from_raw_os_error(e as i32)))?;
+        let pid = i32::try_from(spawned.pid).unwrap_or(0);
+        self.owners.insert(pid, Owner::Generator);
+        Ok(pid)
+    }
+
+    /// One has ended; after the last, units are loaded.
+    pub(super) fn generator_ended(&mut self, pid: i32) {
+        if self.generating.pids.remove(&pid) && self.generating.pids.is_empty() {
+            self.boot_units();
+        }
+    }
+
+    /// Their time is over: those that still run are killed, and the boot goes on.
+    pub(super) fn generators_late(&mut self, now: Tick) {
+        if self.generating.deadline().is_none_or(|t| t > now) {
+            return;
+        }
+        for pid in std::mem::take(&mut self.generating.pids) {
+            info!(self.log, "a generator takes too long and is killed"; "pid" => pid);
+            crate::reap::send(pid, 9);
+        }
+        self.boot_units();
+    }
+}
