@@ -53,7 +53,7 @@ impl Rootfs {
 
     /// The probe, and libraries for it and for a ct-init that is not linked statically.
     fn libraries(&self) {
-        if let Some(probe) = programs::path("probe") {
+        if let Some(probe) = programs::own("probe") {
             fs::copy(probe, self.dir.join("bin/probe")).expect("copy the probe");
         }
         let maps = fs::read_to_string("/proc/self/maps").expect("read own maps");
