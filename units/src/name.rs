@@ -76,7 +76,7 @@ impl UnitName {
         let good = |c: char| if c.is_ascii_alphanumeric() || ":-_.\\@".contains(c) { c } else { '_' };
         let stem: String = stem.chars().map(good).take(200).collect();
         let stem = if stem.is_empty() || stem.starts_with('@') { format!("_{stem}") } else { stem };
-        UnitName(format!("{stem}.{suffix}"))
+        UnitName(format!("{stem}.{suffix}").into())
     }
     /// The whole name.
     pub fn as_str(&self) -> &str {

@@ -29,6 +29,10 @@ impl Engine {
             Outcome::Reloaded(_) => (),
         }
         self.answer(id, outcome);
+        if at_rest {
+            self.close_sockets(id);
+            self.listen_again(id);
+        }
         if at_rest && matches!(outcome, Outcome::Down | Outcome::Failed(_)) && self.leaving.is_none() {
             self.take_along(id);
             self.follow_up(id, outcome);

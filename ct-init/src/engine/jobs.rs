@@ -8,7 +8,7 @@ use std::rc::Rc;
 use units::UnitName;
 use units::graph::{Absent, Ended, Graph, Job, Scheduler, Transaction};
 use units::machine::{Cause, Event, Machine, Policy, State};
-use units::schema::Body;
+use units::schema::{Body, ExecPhase};
 
 /// No notice is longer, in bytes.
 const MAX_NOTICE: usize = 4096;
@@ -35,7 +35,7 @@ impl Engine {
             let id = Id(self.slots.len());
             let policy = match &unit.body {
                 Body::Service(service) => Policy::of_service(service, &unit.unit),
-                Body::Target | Body::Container(_) | Body::Passive => Policy::passive(),
+                Body::Target | Body::Socket(_) | Body::Container(_) | Body::Passive => Policy::passive(),
             };
             self.ids.insert(unit.name.clone(), id);
             self.slots.push(Slot {
@@ -190,6 +190,13 @@ impl Engine {
         {
             self.push(id, unmet);
             self.scheduler.ended(name, if unmet == Event::Skip { Ended::Done } else { Ended::Failed });
+            return;
+        }
+        if let Err(why) = self.open_sockets(id) {
+            warn!(self.log, "can't listen"; "unit" => %name, "why" => &why);
+            self.push(id, Event::Refuse(Cause::Setup(ExecPhase::Start)));
+            self.note(id, why);
+            self.scheduler.ended(name, Ended::Failed);
             return;
         }
         self.push(id, Event::Start);
