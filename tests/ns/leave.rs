@@ -73,7 +73,7 @@ fn nothing_outlives_it() {
     }
     let pid1 = Pid1::boot(|_| {});
     let watch = pid1.ready();
-    pid1.sh("trap '' TERM HUP INT; (setsid sleep 1000 &); (setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' &)").output();
+    pid1.sh("trap '' TERM HUP INT; (setsid sleep 1000 &) > /dev/null 2>&1; (setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' &) > /dev/null 2>&1").output();
     let group = pid1.group().to_path_buf();
     watch.shutdown();
     let (status, left) = pid1.wait_keeping(|| !tests::groups::processes(&group).is_empty());

@@ -60,12 +60,6 @@ impl Client {
         }
     }
 
-    /// Sends a packet unless the other side takes no more now or has hung up; whether it has gone.
-    pub fn try_raw(&mut self, bytes: &[u8]) -> bool {
-        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        nix::sys::socket::send(self.socket.as_raw_fd(), bytes, flags).is_ok()
-    }
-
     /// The next message; none at the end of the connection.
     pub fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Option<T> {
         assert!(Deadline::default().ready(self.socket.as_fd(), PollFlags::POLLIN), "ct-init says nothing");
@@ -245,7 +239,19 @@ pub fn exec(socket: &Path, exec: Exec) -> Outcome {
         other => panic!("instead of a start: {other:?}"),
     }
     let mut text = Vec::new();
-    output.read_to_end(&mut text).expect("read what it writes");
+    let deadline = Deadline::default();
+    loop {
+        assert!(
+            deadline.ready(output.as_fd(), PollFlags::POLLIN),
+            "it neither speaks nor ends: {:?}",
+            String::from_utf8_lossy(&text)
+        );
+        let mut bytes = [0u8; 4096];
+        match output.read(&mut bytes).expect("read what it writes") {
+            0 => break,
+            n => text.extend_from_slice(&bytes[..n]),
+        }
+    }
     match client.receive() {
         Some(Session::Ended(how)) => Outcome::Ended(how, String::from_utf8_lossy(&text).into_owned()),
         other => panic!("instead of an end: {other:?}"),

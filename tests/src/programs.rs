@@ -1,11 +1,19 @@
 //! programs: where the project's own programs are. Builds nothing.
 use std::path::{Path, PathBuf};
 
+/// Where cargo has built what belongs to the tests.
+fn built() -> Option<PathBuf> {
+    // target/debug/deps/root-1234 → target/debug
+    Some(std::env::current_exe().ok()?.ancestors().nth(2)?.to_path_buf())
+}
+
 /// A program of this project: from the directory `CT_BIN_DIR` if that is set, else from where cargo builds.
 pub fn path(name: &str) -> Option<PathBuf> {
-    let own = std::env::current_exe().ok()?;
-    // target/debug/deps/root-1234 → target/debug
-    let built = own.ancestors().nth(2).map(Path::to_path_buf);
-    let dir = std::env::var_os("CT_BIN_DIR").map(PathBuf::from).or(built)?;
-    Some(dir.join(name)).filter(|p| p.is_file())
+    let dir = std::env::var_os("CT_BIN_DIR").map(PathBuf::from).or_else(built)?;
+    Some(dir.join(name)).filter(|p: &PathBuf| p.is_file())
+}
+
+/// A program of the tests themselves.
+pub fn own(name: &str) -> Option<PathBuf> {
+    Some(built()?.join(name)).filter(|p: &PathBuf| Path::is_file(p))
 }

@@ -20,9 +20,20 @@ impl Rootfs {
     /// Makes one in this directory.
     pub fn new(dir: &Path) -> Rootfs {
         let root = Rootfs { dir: dir.to_path_buf() };
-        for d in
-            ["bin", "etc", "root", "tmp", "var/log", "proc", "sys", "dev", "run", "etc/systemd/system", "srv"]
-        {
+        for d in [
+            "bin",
+            "etc",
+            "root",
+            "tmp",
+            "var/log",
+            "var/tmp",
+            "proc",
+            "sys",
+            "dev",
+            "run",
+            "etc/systemd/system",
+            "srv",
+        ] {
             fs::create_dir_all(dir.join(d)).expect("make a directory");
         }
         // Any user inside gets to the programs, whatever this process's umask is.
@@ -42,7 +53,7 @@ impl Rootfs {
 
     /// The probe, and libraries for it and for a ct-init that is not linked statically.
     fn libraries(&self) {
-        if let Some(probe) = programs::path("probe") {
+        if let Some(probe) = programs::own("probe") {
             fs::copy(probe, self.dir.join("bin/probe")).expect("copy the probe");
         }
         let maps = fs::read_to_string("/proc/self/maps").expect("read own maps");

@@ -232,11 +232,11 @@ mod tests {
 
     #[test]
     fn settings_go_to_their_sections() {
-        check(&[], Ok("[Container]\nTemplate=host\n\n"));
+        check(&[], Ok("[Container]\nTemplate=host\n"));
         check(
             &[("MemoryMax", "64M"), ("Hostname", "x"), ("Autostart", "yes")],
             Ok(
-                "[Container]\nTemplate=host\nHostname=x\n\n[Resources]\nMemoryMax=64M\n\n[Install]\nAutostart=yes\n\n",
+                "[Container]\nTemplate=host\nHostname=x\n[Resources]\nMemoryMax=64M\n[Install]\nAutostart=yes\n",
             ),
         );
         check(&[("MemroyMax", "64M")], Err("MemroyMax"));

@@ -141,6 +141,8 @@ fn command(tool: Tool, suite: &str, lines: &[String], options: &BuildOptions, di
     match tool {
         Tool::Mmdebstrap => {
             command.args(["--mode=root", "--format=directory", "--variant=minbase"]);
+            // The templates' directory is closed to all but root, apt's own user among them.
+            command.arg("--aptopt=APT::Sandbox::User \"root\"");
             command.args(network().iter().map(|o| format!("--aptopt={o}")));
             if !packages.is_empty() {
                 command.arg(format!("--include={packages}"));
@@ -254,6 +256,11 @@ fn settle(dir: &Path) -> Result<(), TemplateError> {
     }
     let id = dir.join("etc/machine-id");
     fs::write(&id, "").map_err(|e| io("empty", id, e))?;
+    // No package brings one, and without it not even localhost has an address.
+    let hosts = dir.join("etc/hosts");
+    if hosts.symlink_metadata().is_err() {
+        fs::write(&hosts, super::HOSTS).map_err(|e| io("write", hosts, e))?;
+    }
     let dev = dir.join("dev");
     for entry in fs::read_dir(&dev).map_err(|e| io("list", &dev, e))?.filter_map(Result::ok) {
         let is_dir = entry.file_type().is_ok_and(|t| t.is_dir());
@@ -310,6 +317,7 @@ mod tests {
         assert_eq!(left("etc/machine-id").as_deref(), Some(""));
         assert_eq!(left("etc/passwd").as_deref(), Some("x"));
         assert_eq!((left("etc/resolv.conf"), left("usr/sbin/policy-rc.d")), (None, None));
+        assert_eq!(left("etc/hosts").as_deref(), Some(crate::template::HOSTS));
         assert_eq!(fs::read_dir(dir.path().join("dev")).unwrap().count(), 0);
     }
 

@@ -25,6 +25,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+/// A fresh system's /etc/hosts.
+const HOSTS: &str = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n";
+
 /// What `ct template list` shows of one template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateInfo {

@@ -70,11 +70,8 @@ pub(super) const LINKS: [(&str, &str); 3] =
     [("var/run", "/run"), ("var/lock", "/run/lock"), ("etc/mtab", "../proc/self/mounts")];
 
 /// Files that are written new.
-pub(super) const MADE: [(&str, &str); 3] = [
-    ("etc/hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"),
-    ("etc/machine-id", ""),
-    ("etc/environment", ""),
-];
+pub(super) const MADE: [(&str, &str); 3] =
+    [("etc/hosts", crate::template::HOSTS), ("etc/machine-id", ""), ("etc/environment", "")];
 
 /// What comes along, and what for.
 pub(super) const ITEMS: &[Item] = &[
