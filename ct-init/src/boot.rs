@@ -147,6 +147,13 @@ pub fn settle() -> Vec<String> {
         }
         let _fd = std::os::fd::IntoRawFd::into_raw_fd(fd);
     }
+    // A blocked SIGCHLD would leave every service's end unseen.
+    let none = nix::sys::signal::SigSet::empty();
+    let unblocked =
+        nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&none), None);
+    if let Err(e) = unblocked {
+        notices.push(format!("unblock signals: {e}"));
+    }
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(e) = rustix::process::setrlimit(rustix::process::Resource::Nofile, limit) {

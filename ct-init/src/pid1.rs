@@ -225,7 +225,10 @@ impl Pid1 {
         for _ in 0..DATAGRAMS_A_TURN {
             let Some(fd) = &self.syslog else { return };
             match socket::receive(fd, 8192) {
-                Ok(Some(datagram)) => self.engine.keep_syslog(&datagram),
+                Ok(Some(datagram)) => {
+                    socket::forward(fd, &self.engine.root, &datagram);
+                    self.engine.keep_syslog(&datagram);
+                }
                 Ok(None) => return,
                 Err(e) => {
                     error!(self.log, "stops listening to syslog"; "why" => %e);

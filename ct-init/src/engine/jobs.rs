@@ -260,7 +260,9 @@ impl Engine {
 
     /// Why it leaves, once nothing runs any more.
     pub fn has_stopped(&self) -> Option<Leave> {
-        self.leaving.filter(|_| self.slots.iter().all(|s| s.machine.is_at_rest()))
+        // What not even SIGKILL ends (or may end) is the kernel's to end, with PID 1.
+        let over = |s: &Slot| s.machine.is_at_rest() || matches!(s.machine.state(), State::Stuck { .. });
+        self.leaving.filter(|_| self.slots.iter().all(over))
     }
 
     /// Why it is on its way out, if it is.
