@@ -365,6 +365,39 @@ fn a_caller_starts_a_service_that_is_handed_the_socket() {
 }
 
 #[test]
+fn a_full_disk_blocks_neither_a_service_nor_pid_1() {
+    if unable() {
+        return;
+    }
+    let chatty = "[Unit]\nConditionPathExists=/run/full\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'seq 100000; echo the end'\n";
+    let container = Container::boot(&[SLEEPER, ("chatty.service", chatty)]);
+    let (mut client, _) = container.ready();
+    let fill = "mount -t tmpfs -o size=64k none /var/log/ct && touch /run/full";
+    assert_eq!(container.run(sh(fill)).1, Session::Ended(Exit::Code(0)));
+    assert_eq!(client.ask("chatty.service", Verb::Start), Ok(()));
+    // Memory keeps the last lines.
+    let mut logs = container.connect();
+    let wanted = Logs { unit: Some("chatty.service".into()), lines: Some(1), ..Logs::default() };
+    logs.send(&Request::Logs(wanted));
+    assert!(matches!(logs.session(), Session::Line(line) if line.text == "the end"));
+}
+
+#[test]
+fn many_services_do_not_run_out_of_descriptors() {
+    if unable() {
+        return;
+    }
+    let names: Vec<String> = (0..300).map(|i| format!("service-{i}.service")).collect();
+    let units: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), SLEEPER.1)).collect();
+    let container = Container::boot(&units);
+    let (mut client, failed) = container.ready();
+    assert_eq!(failed, Vec::<String>::new());
+    assert_eq!(client.state("service-299.service"), "active/running");
+    client.send(&Request::Shutdown);
+    assert_eq!(container.wait(), 0);
+}
+
+#[test]
 fn every_request_is_answered() {
     if unable() {
         return;

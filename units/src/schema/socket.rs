@@ -59,7 +59,7 @@ pub enum Address {
     /// A name in the abstract namespace, without its `@`.
     Abstract(String),
     /// An address and a port.
-    Inet(std::net::SocketAddr),
+    Inet(core::net::SocketAddr),
     /// A port alone: on all addresses, of both families.
     Port(u16),
 }
