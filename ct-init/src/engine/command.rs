@@ -77,7 +77,9 @@ impl Engine {
         self.ensure_group(id, service);
         directories::make(&self.root, &service.context, &identity)?;
         let has_tmp = self.slot(id).is_some_and(|s| s.run.private_tmp.is_some());
-        if service.context.private_tmp && !has_tmp {
+        if service.context.private_tmp && !self.powers.mounts {
+            info!(self.log, "PrivateTmp= is not applied: no mount namespaces here"; "unit" => %unit.name);
+        } else if service.context.private_tmp && !has_tmp {
             let made = directories::make_private_tmp(&self.root, unit.name.as_str(), &invocation)?;
             if let Some(slot) = self.slot_mut(id) {
                 slot.run.private_tmp = Some(made);

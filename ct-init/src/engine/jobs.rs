@@ -221,7 +221,8 @@ impl Engine {
     /// The names of units that have failed; of very many, the first.
     pub fn failed(&self) -> Vec<String> {
         let failed = self.slots.iter().filter(|s| matches!(s.machine.state(), State::Failed(_)));
-        failed.map(|s| s.unit.name.to_string()).take(MAX_FAILED).collect()
+        let names = failed.map(|s| s.unit.name.to_string());
+        self.no_default.iter().cloned().chain(names).take(MAX_FAILED).collect()
     }
 
     /// Brings up the unit that the host has named, once the generators have ended.
@@ -240,6 +241,7 @@ impl Engine {
         };
         if let Err(why) = started {
             error!(self.log, "can't start the default unit"; "why" => why);
+            self.no_default = Some(wanted);
         }
         self.settle();
     }

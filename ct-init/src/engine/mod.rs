@@ -104,6 +104,8 @@ pub struct Engine {
     generating: generators::Running,
     /// The first transaction has begun.
     begun: bool,
+    /// The unit that the host has named, if it can't be started.
+    no_default: Option<String>,
     /// The first transaction is over.
     booted: bool,
     /// It is on its way out.
@@ -133,6 +135,7 @@ impl Engine {
             nascent: HashMap::new(),
             generating: generators::Running::default(),
             begun: false,
+            no_default: None,
             booted: false,
             leaving: None,
         }
