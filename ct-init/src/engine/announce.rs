@@ -29,6 +29,10 @@ impl Engine {
             Outcome::Reloaded(_) => (),
         }
         self.answer(id, outcome);
+        if at_rest {
+            self.close_sockets(id);
+            self.listen_again(id);
+        }
         if at_rest && matches!(outcome, Outcome::Down | Outcome::Failed(_)) && self.leaving.is_none() {
             self.take_along(id);
             self.follow_up(id, outcome);
@@ -103,6 +107,7 @@ impl Engine {
                 (Aim::Start, Outcome::Down) => Ok(()),
                 (Aim::Restart, Outcome::Down) if !at_rest => return true,
                 (Aim::Restart, Outcome::Down) => Err(format!("{name} was stopped meanwhile")),
+                (Aim::Stop, Outcome::Failed(_)) if !at_rest => Err(format!("{name}: {why}")),
                 (Aim::Stop, Outcome::Down | Outcome::Failed(_) | Outcome::Skipped) => Ok(()),
                 (Aim::Stop, Outcome::Up) => Err(format!("{name} was started meanwhile")),
                 (Aim::Reload, Outcome::Reloaded(true)) => Ok(()),

@@ -211,11 +211,10 @@ impl Engine {
 
     /// A child of its own removes a tree; nobody waits for it.
     fn remove_later(&mut self, path: &str) {
-        let own = self.root.open("/proc/self/exe", rustix::fs::OFlags::PATH);
-        let child = own.map_err(|e| e.to_string()).and_then(|own| {
-            let script = removal(own.as_raw_fd(), path).map_err(|e| e.to_string())?;
-            ct_sys::spawn(&script, 0, None).map(|_| ()).map_err(|e| e.desc().to_owned())
-        });
+        let Some(own) = &self.own else { return };
+        let child = removal(own.as_raw_fd(), path)
+            .map_err(|e| e.to_string())
+            .and_then(|script| ct_sys::spawn(&script, 0, None).map(|_| ()).map_err(|e| e.desc().to_owned()));
         if let Err(why) = child {
             warn!(self.log, "can't remove"; "path" => path, "why" => why);
         }

@@ -6,6 +6,7 @@ pub mod generators;
 pub mod jobs;
 pub mod kill;
 pub mod notify;
+pub mod sockets;
 pub mod sources;
 pub mod unit;
 
@@ -17,6 +18,7 @@ use crate::proto::{Handover, Leave, Report};
 use crate::root::Root;
 use slog::Logger;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 use unit::{Id, Nascent, Slot};
 use units::UnitName;
 use units::graph::{Absent, Graph, Scheduler, Transaction};
@@ -56,6 +58,10 @@ pub enum Want {
     Group(Id),
     /// Listen for how this process's exec went.
     Errors(i32),
+    /// Listen for callers of this socket unit.
+    Sockets(Id),
+    /// Its service does that from now on.
+    NoSockets(Id),
     /// A connection's exec session has got this far.
     Session(usize, crate::session::Progress),
     /// Say this to one connection.
@@ -82,6 +88,8 @@ pub struct Engine {
     pub loader: Loader,
     /// The container's cgroups, where there are any.
     pub tree: Option<Tree>,
+    /// ct-init's own file, for children that begin with it.
+    pub own: Option<OwnedFd>,
     /// What may be done to its services' processes.
     pub powers: Powers,
     slots: Vec<Slot>,
@@ -96,6 +104,8 @@ pub struct Engine {
     generating: generators::Running,
     /// The first transaction has begun.
     begun: bool,
+    /// The unit that the host has named, if it can't be started.
+    no_default: Option<String>,
     /// The first transaction is over.
     booted: bool,
     /// It is on its way out.
@@ -113,6 +123,7 @@ impl Engine {
             store,
             wants: VecDeque::new(),
             tree: None,
+            own: None,
             powers: Powers::default(),
             slots: Vec::new(),
             ids: BTreeMap::new(),
@@ -124,6 +135,7 @@ impl Engine {
             nascent: HashMap::new(),
             generating: generators::Running::default(),
             begun: false,
+            no_default: None,
             booted: false,
             leaving: None,
         }

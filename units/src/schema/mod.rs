@@ -3,6 +3,7 @@ pub mod container;
 pub mod read;
 pub mod resources;
 pub mod service;
+pub mod socket;
 pub mod unit;
 
 pub use container::{Container, InitProgram, ReadyWhen, Rootfs, UserNs};
@@ -10,6 +11,7 @@ pub use resources::Resources;
 pub use service::{
     Command, ExecPhase, KillMode, NotifyAccess, Output, Restart, Service, ServiceType, StatusSet,
 };
+pub use socket::Socket;
 pub use unit::{Check, CheckKind, Install, UnitSection};
 
 use crate::name::UnitName;
@@ -51,6 +53,8 @@ pub enum Body {
     Target,
     /// `.container`
     Container(Box<Container>),
-    /// A kind that is read for its dependencies only (`.socket`, `.timer`, `.path`, `.mount` …).
+    /// `.socket`
+    Socket(Box<Socket>),
+    /// A kind that is read for its dependencies only (`.timer`, `.path`, `.mount` …).
     Passive,
 }

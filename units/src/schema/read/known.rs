@@ -149,35 +149,23 @@ const KILL: &str =
     "KillMode KillSignal RestartKillSignal SendSIGHUP SendSIGKILL FinalKillSignal WatchdogSignal";
 
 const SOCKET: &[List] = &[
+    (Quiet::Never, "ListenNetlink ListenSpecial"),
     (
         Quiet::Never,
-        "ListenStream ListenDatagram ListenSequentialPacket ListenFIFO ListenNetlink ListenSpecial",
+        "ListenMessageQueue ListenUSBFunction SocketProtocol BindIPv6Only BindToDevice ExecStartPre",
     ),
-    (
-        Quiet::Never,
-        "ListenMessageQueue ListenUSBFunction SocketProtocol BindIPv6Only Backlog BindToDevice ExecStartPre",
-    ),
-    (
-        Quiet::Never,
-        "ExecStartPost ExecStopPre ExecStopPost TimeoutSec SocketUser SocketGroup SocketMode DirectoryMode",
-    ),
-    (
-        Quiet::Never,
-        "Accept Writable FlushPending MaxConnections MaxConnectionsPerSource KeepAlive KeepAliveTimeSec",
-    ),
+    (Quiet::Never, "ExecStartPost ExecStopPre ExecStopPost TimeoutSec"),
+    (Quiet::Never, "Writable FlushPending MaxConnections MaxConnectionsPerSource KeepAlive KeepAliveTimeSec"),
     (
         Quiet::Never,
         "KeepAliveIntervalSec KeepAliveProbes NoDelay Priority DeferAcceptSec ReceiveBuffer SendBuffer IPTOS",
     ),
+    (Quiet::Never, "IPTTL Mark ReusePort PipeSize FreeBind Transparent Broadcast PassSecurity"),
     (
         Quiet::Never,
-        "IPTTL Mark ReusePort PipeSize FreeBind Transparent Broadcast PassCredentials PassSecurity",
+        "PassPacketInfo Timestamping TCPCongestion MessageQueueMaxMessages MessageQueueMessageSize",
     ),
-    (
-        Quiet::Never,
-        "PassPacketInfo Timestamping TCPCongestion MessageQueueMaxMessages MessageQueueMessageSize Service",
-    ),
-    (Quiet::Never, "RemoveOnStop Symlinks FileDescriptorName TriggerLimitIntervalSec TriggerLimitBurst"),
+    (Quiet::Never, "TriggerLimitIntervalSec TriggerLimitBurst"),
     (Quiet::Never, "PollLimitIntervalSec PollLimitBurst PassFileDescriptorsToExec SmackLabel SmackLabelIPIn"),
     (Quiet::Never, "SmackLabelIPOut SELinuxContextFromNet"),
     (Quiet::Never, KILL),

@@ -6,6 +6,7 @@ mod known;
 mod line;
 mod resources;
 mod service;
+mod socket;
 #[cfg(test)]
 mod tests;
 mod unit;
@@ -17,7 +18,7 @@ use crate::parse::near::nearest;
 use crate::parse::specifier::{Context, Subject};
 use crate::parse::{Diagnostic, Diagnostics, Severity};
 use crate::schema::service::{DirectoryKind, Input, NotifyAccess, ServiceType};
-use crate::schema::{Container, Install, NotApplied, Resources, Service, Unit, UnitSection};
+use crate::schema::{Container, Install, NotApplied, Resources, Service, Socket, Unit, UnitSection};
 use crate::values::{Mode, Signal, Span};
 use known::Known;
 use line::{Line, Wrong};
@@ -31,6 +32,7 @@ pub(crate) enum Kind {
     Service,
     Target,
     Container,
+    Socket,
     /// Read for its dependencies.
     Passive,
 }
@@ -42,6 +44,7 @@ impl Kind {
             "service" => Kind::Service,
             "target" => Kind::Target,
             "container" => Kind::Container,
+            "socket" => Kind::Socket,
             _ => Kind::Passive,
         }
     }
@@ -50,7 +53,7 @@ impl Kind {
     pub(crate) fn slip(self) -> Severity {
         match self {
             Kind::Container => Severity::Error,
-            Kind::Service | Kind::Target | Kind::Passive => Severity::Warning,
+            Kind::Service | Kind::Target | Kind::Socket | Kind::Passive => Severity::Warning,
         }
     }
     /// As [`Kind::slip`], for one key: a service whose ExecStart= is wrong can't be used.
@@ -65,6 +68,7 @@ struct Draft {
     install: Install,
     service: Service,
     container: Container,
+    socket: Socket,
     resources: Resources,
     given: Given,
     not_applied: Vec<NotApplied>,
@@ -111,6 +115,7 @@ impl<'a> Reader<'a> {
             install: Install::default(),
             service: Service::default(),
             container: Container::default(),
+            socket: Socket::default(),
             resources: Resources::default(),
             given: Given::default(),
             not_applied: Vec::new(),
@@ -250,6 +255,7 @@ fn tables(section: &str) -> &'static [&'static [Key]] {
         "Install" => &[unit::INSTALL],
         "Service" => &[service::SERVICE, exec::EXEC, resources::RESOURCES],
         "Container" => &[container::CONTAINER],
+        "Socket" => &[socket::SOCKET],
         "Resources" => &[resources::RESOURCES, resources::CONTAINER_RESOURCES],
         _ => &[],
     }

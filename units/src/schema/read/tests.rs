@@ -3,7 +3,7 @@ use crate::merge::{Fragment, assemble};
 use crate::name::UnitName;
 use crate::parse::specifier::Context;
 use crate::schema::{Body, Container, Service, Unit};
-use crate::values::capability;
+use crate::values::{Mode, capability};
 use proptest::prelude::*;
 use std::fmt::Debug;
 
@@ -435,10 +435,10 @@ fn a_megabyte_of_mistakes_stays_small() {
 #[test]
 fn passive_units_keep_their_dependencies() {
     let (unit, said) = read(
-        "x.socket",
-        "[Unit]\nAfter=a.service\n[Socket]\nListenStream=/run/x\nLimitNOFILE=5\nExecStartPre=/a\nNoSuchThing=1\n",
+        "x.mount",
+        "[Unit]\nAfter=a.service\n[Mount]\nWhat=/dev/x\nLimitNOFILE=5\nWhere=/a\nNoSuchThing=1\n",
     );
-    assert_eq!(said, [r#"x.socket:7:1: warning: unknown key "NoSuchThing" in [Socket]"#]);
+    assert_eq!(said, [r#"x.mount:7:1: warning: unknown key "NoSuchThing" in [Mount]"#]);
     let unit = unit.unwrap();
     assert_eq!(unit.body, Body::Passive);
     assert_eq!(show(&unit.unit.after), "[a.service]");
@@ -471,4 +471,31 @@ proptest! {
             prop_assert_eq!(unit.is_none(), said.iter().any(|d| !d.contains(": warning: ")));
         }
     }
+}
+
+#[test]
+fn sockets() {
+    use crate::schema::socket::Address;
+    let check = |text: &str, expect: Option<Address>| {
+        let (unit, said) = read("x.socket", &format!("[Socket]\nListenStream={text}\n"));
+        let Body::Socket(socket) = unit.unwrap().body else { panic!("no socket") };
+        assert_eq!(socket.listen.first().map(|l| l.address.clone()), expect, "{text}");
+        assert_eq!(said.is_empty(), expect.is_some() || text.is_empty(), "{text}: {said:?}");
+    };
+    check("/run/x.sock", Some(Address::Path("/run/x.sock".to_owned())));
+    check("%t/x.sock", Some(Address::Path("/run/x.sock".to_owned())));
+    check("@name", Some(Address::Abstract("name".to_owned())));
+    check("80", Some(Address::Port(80)));
+    check("127.0.0.1:80", Some(Address::Inet(([127, 0, 0, 1], 80).into())));
+    check("[::1]:80", Some(Address::Inet("[::1]:80".parse().unwrap())));
+    check("0", None);
+    check("host:80", None);
+    check("@", None);
+    check("", None);
+    let text = "[Socket]\nListenStream=1\nListenStream=\nListenFIFO=/run/p\nSocketMode=0600\nService=y.service\nAccept=yes\n";
+    let (unit, said) = read("x.socket", text);
+    let Body::Socket(socket) = unit.unwrap().body else { panic!("no socket") };
+    assert_eq!((socket.listen.len(), socket.mode, socket.accept), (1, Mode(0o600), true));
+    assert_eq!(socket.service.as_ref().map(UnitName::as_str), Some("y.service"));
+    assert_eq!(said, [""; 0]);
 }
