@@ -237,11 +237,12 @@ fn limits(run: &Run, usage: &Usage) -> Vec<LimitRow> {
             }
             "MemorySwapMax" => (Measure::Bytes, None, None, None),
             "TasksMax" => (Measure::Count, usage.tasks, None, usage.task_failures),
-            "CPUQuota" => (Measure::Microseconds, usage.cpu, None, None),
+            // Percent of one CPU: a share of time, of which nothing is held.
+            "CPUQuota" => (Measure::Weight, None, None, None),
             _ => (Measure::Weight, None, None, None),
         };
         let limit_value = match measure {
-            Measure::Weight => limit.asked.parse().ok(),
+            Measure::Weight => limit.asked.trim_end_matches('%').parse().ok(),
             Measure::Bytes | Measure::Count | Measure::Microseconds | Measure::Rate => number,
         };
         LimitRow { name: limit.key.clone(), measure, held, max, limit: limit_value, failures }

@@ -137,6 +137,8 @@ fn requests() -> Vec<Request> {
         R::TemplateImport { name: "debian".into(), file: 0 },
         R::TemplateBuild { name: "debian".into(), file: Some(0), settings },
         R::TemplateRemove { names: vec!["debian".into()] },
+        R::Boot {},
+        R::Blame {},
         R::Shutdown {},
         R::Events { follow: true },
     ]
