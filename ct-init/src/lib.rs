@@ -9,6 +9,7 @@ pub mod effect;
 pub mod engine;
 pub mod environment;
 pub mod halt;
+pub mod keeper;
 pub mod load;
 pub mod log;
 pub mod output;

@@ -61,7 +61,7 @@ impl Drain for Lines {
 }
 
 /// To stderr if it takes the line at once.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let stderr = std::io::stderr();
     let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };

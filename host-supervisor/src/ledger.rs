@@ -1,5 +1,6 @@
 //! ledger: durable state in plain files, written when something changes: temp file, fsync, rename, fsync of the
 //! directory. A file that can't be read is set aside with a word, never in the way.
+use crate::control::protocol::ExitRow;
 use crate::spec::{IdRange, Spec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,9 @@ pub struct Durable {
     pub ids: IdRange,
     /// Whether it was last wanted up, for `Autostart=last`.
     pub wanted_up: bool,
+    /// The last ends, the newest first.
+    #[serde(default)]
+    pub exits: Vec<ExitRow>,
 }
 
 /// What a running container is known by, over restarts of the supervisor: `run/ct/containers/NAME/run.json`.
@@ -113,7 +117,7 @@ mod tests {
     use super::*;
 
     fn durable() -> Durable {
-        Durable { ids: IdRange { base: 65536, size: 65536 }, wanted_up: true }
+        Durable { ids: IdRange { base: 65536, size: 65536 }, wanted_up: true, exits: vec![] }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::now;
 use crate::check;
 use crate::control::protocol::{
     Action, Body, ContainerRow, ContainerStatus, Fault, FaultKind, LimitRow, LogLine, Measure, Mistake,
-    NotInForce, Reply, SpecEntry, UnitRow, words,
+    NotInForce, Reply, Setting, SpecEntry, UnitRow, words,
 };
 use crate::control::server::ClientId;
 use crate::control::target::{ContainerName, Target};
@@ -77,7 +77,7 @@ impl Daemon {
             units: run.map_or_else(Vec::new, unit_rows),
             limits: run.map_or_else(Vec::new, |r| limits(r, &observe::usage(&self.facts.cgroups, &r.spec))),
             not_in_force: not_in_force.iter().map(|text| not_in_force_row(text)).collect(),
-            exits: c.exits.iter().cloned().collect(),
+            exits: c.durable.exits.clone(),
             log,
         }
     }
@@ -146,6 +146,7 @@ impl Daemon {
         &mut self,
         action: Action,
         targets: &[Target],
+        settings: &[Setting],
     ) -> Result<(Vec<String>, Vec<String>), Fault> {
         self.refresh();
         let mut names = Vec::new();
@@ -159,13 +160,7 @@ impl Daemon {
         match action {
             Action::Start | Action::Boot => {
                 if action == Action::Boot {
-                    let boots = |c: &&Container| {
-                        use units::schema::unit::Autostart;
-                        let auto = c.unit.as_ref().and_then(|u| u.install.autostart);
-                        auto == Some(Autostart::Yes) || (auto == Some(Autostart::Last) && c.durable.wanted_up)
-                    };
-                    names =
-                        self.fleet.all.iter().filter(|(_, c)| boots(c)).map(|(n, _)| unit_name(n)).collect();
+                    names = self.to_boot();
                 }
                 let up: BTreeSet<_> = self
                     .fleet
@@ -197,7 +192,11 @@ impl Daemon {
                     steps.extend(plan.to_string().lines().map(str::to_owned));
                 }
             }
-            Action::Set => return Err(Fault::new(FaultKind::Refused, "ct set is not in this version")),
+            Action::Set => {
+                for unit in names {
+                    steps.extend(self.plan_set(unit.stem(), settings)?);
+                }
+            }
         }
         Ok((steps, refused))
     }
@@ -238,11 +237,12 @@ fn limits(run: &Run, usage: &Usage) -> Vec<LimitRow> {
             }
             "MemorySwapMax" => (Measure::Bytes, None, None, None),
             "TasksMax" => (Measure::Count, usage.tasks, None, usage.task_failures),
-            "CPUQuota" => (Measure::Microseconds, usage.cpu, None, None),
+            // Percent of one CPU: a share of time, of which nothing is held.
+            "CPUQuota" => (Measure::Weight, None, None, None),
             _ => (Measure::Weight, None, None, None),
         };
         let limit_value = match measure {
-            Measure::Weight => limit.asked.parse().ok(),
+            Measure::Weight => limit.asked.trim_end_matches('%').parse().ok(),
             Measure::Bytes | Measure::Count | Measure::Microseconds | Measure::Rate => number,
         };
         LimitRow { name: limit.key.clone(), measure, held, max, limit: limit_value, failures }

@@ -8,7 +8,7 @@ use crate::state;
 use ct_init::proto::{Leave, UnitStatus};
 use ct_sys::script::Script;
 use mio::Token;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use units::machine::Machine;
 use units::schema::Unit;
@@ -41,8 +41,6 @@ pub(crate) struct Container {
     pub(crate) since: Tick,
     /// A sentence about the last failure, from where it happened.
     pub(crate) note: String,
-    /// The last ends, newest first.
-    pub(crate) exits: VecDeque<ExitRow>,
 }
 
 /// What is there while a container runs.
@@ -99,7 +97,6 @@ impl Container {
             run: None,
             since: now(),
             note: String::new(),
-            exits: VecDeque::new(),
         }
     }
     /// As `ct list` shows it.
@@ -114,8 +111,8 @@ impl Container {
     }
     /// Remembers an end.
     pub(crate) fn push_exit(&mut self, row: ExitRow) {
-        self.exits.push_front(row);
-        self.exits.truncate(KEEP_EXITS);
+        self.durable.exits.insert(0, row);
+        self.durable.exits.truncate(KEEP_EXITS);
     }
 }
 

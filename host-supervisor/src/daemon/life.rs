@@ -14,7 +14,7 @@ use ct_init::load::check::unmet;
 use ct_init::proto::Request;
 use nix::libc;
 use slog::{info, warn};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
 use units::UnitName;
 use units::graph::{Ended, Job};
@@ -82,7 +82,7 @@ impl Daemon {
             // The loop asks each machine for its timer; there is nothing to arm.
             Intent::Arm(_) | Intent::Disarm => {}
             Intent::Announce(outcome) => self.announce(name, outcome),
-            Intent::Release(_) => self.release(name),
+            Intent::Release(again) => self.release(name, again),
             Intent::LimitAction => warn!(self.log, "started too often, left down"; "ct" => name),
         }
     }
@@ -197,6 +197,7 @@ impl Daemon {
         let cause = c.machine.cause().map_or_else(|| words::exit(exit), words::cause);
         let then = c.state().word().to_owned();
         c.push_exit(ExitRow { at: ct_init::clock::wall(), cause: cause.clone(), lasted, then });
+        self.keep_durable(name);
         self.event(name, None, "exit", &cause);
     }
 
@@ -256,7 +257,7 @@ impl Daemon {
     }
 
     /// Nothing of it runs any more: what it had is removed.
-    fn release(&mut self, name: &str) {
+    fn release(&mut self, name: &str, again: bool) {
         self.unlink(name);
         let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.take()) else { return };
         if let Some(launch) = &run.launch {
@@ -264,6 +265,9 @@ impl Daemon {
         }
         self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
         self.carry_steps(name, plan::release(&run.spec, &self.facts.cgroups, &self.paths));
+        if !again {
+            self.forget_settings(name);
+        }
     }
 
     /// Each step for itself: one that fails must not keep the rest.
@@ -286,6 +290,7 @@ impl Daemon {
             self.jobs.ended(&unit, how);
         }
         let note = self.fleet.get(name).map_or(String::new(), |c| c.note.clone());
+        self.boot_ended(name, outcome, &note);
         let replies = self.waiters.announced(name, outcome, &note);
         self.send(replies);
         let next = match outcome {
@@ -362,7 +367,12 @@ impl Daemon {
         };
         match already {
             Some(how) => self.jobs.ended(unit, how),
-            None => self.step(unit.stem(), event),
+            None => {
+                if event == Event::Start {
+                    self.boot_began(unit.stem());
+                }
+                self.step(unit.stem(), event);
+            }
         }
     }
 
@@ -390,11 +400,13 @@ impl Daemon {
     fn keep(&mut self, name: &str) {
         let Some(c) = self.fleet.get_mut(name) else { return };
         let wanted_up = c.machine.wanted() == units::machine::Wanted::Up;
-        let mut failed = None;
-        if c.durable.wanted_up != wanted_up {
-            c.durable.wanted_up = wanted_up;
-            failed = ledger::write(&self.paths.var_of(name).join("state.json"), &c.durable).err();
+        let changed = c.durable.wanted_up != wanted_up;
+        c.durable.wanted_up = wanted_up;
+        if changed {
+            self.keep_durable(name);
         }
+        let Some(c) = self.fleet.get(name) else { return };
+        let mut failed = None;
         if let Some(run) = &c.run {
             let running = Running {
                 pid: run.pid,
@@ -404,9 +416,20 @@ impl Daemon {
                 spec: run.spec.clone(),
                 machine: c.machine.keep(),
             };
-            failed = failed.or(ledger::write(&self.paths.run_of(name).join("run.json"), &running).err());
+            failed = ledger::write(&self.paths.run_of(name).join("run.json"), &running).err();
         }
         if let Some(e) = failed {
+            self.complain("could not write the state down, going on in memory", &e);
+        }
+    }
+
+    /// What it keeps over boots.
+    fn keep_durable(&mut self, name: &str) {
+        let Some(c) = self.fleet.get(name) else { return };
+        let path = self.paths.var_of(name).join("state.json");
+        if path.parent().is_some_and(std::path::Path::is_dir)
+            && let Err(e) = ledger::write(&path, &c.durable)
+        {
             self.complain("could not write the state down, going on in memory", &e);
         }
     }
@@ -463,25 +486,6 @@ impl Daemon {
         if ct_init && let Err(e) = self.connect(name) {
             self.warn("adopted without its ct-init", name, &e);
         }
-    }
-
-    /// Starts what is to run at boot.
-    pub(crate) fn boot(&mut self) {
-        use units::schema::unit::Autostart;
-        let wanted = |c: &super::fleet::Container| match c.unit.as_ref().and_then(|u| u.install.autostart) {
-            Some(Autostart::Yes) => true,
-            Some(Autostart::Last) => c.durable.wanted_up,
-            Some(Autostart::No) | None => false,
-        };
-        let names: VecDeque<String> = self
-            .fleet
-            .all
-            .iter()
-            .filter(|(_, c)| c.run.is_none() && wanted(c))
-            .map(|(n, _)| n.clone())
-            .collect();
-        let names: Vec<UnitName> = names.iter().map(|n| unit_name(n)).collect();
-        self.start_all(&names);
     }
 }
 

@@ -1,12 +1,14 @@
 //! daemon: the one loop. Waits for readiness, hands each event to the fleet, answers clients; never blocks.
 mod act;
 mod answer;
+mod boot;
 mod create;
 mod fleet;
 mod life;
 mod link;
 mod lock;
 mod read;
+mod set;
 mod waiters;
 mod workers;
 
@@ -140,6 +142,8 @@ pub struct Daemon {
     pub(crate) to_start: Vec<UnitName>,
     /// Events that are still to be stepped; a step may cause more.
     pub(crate) queue: VecDeque<(String, units::machine::Event)>,
+    /// How the last boot went.
+    pub(crate) record: boot::Record,
     pub(crate) waiters: Waiters,
     pub(crate) workers: Workers,
     pub(crate) events: Events,
@@ -216,6 +220,7 @@ impl Daemon {
             held: VecDeque::new(),
             to_start: Vec::new(),
             queue: VecDeque::new(),
+            record: boot::Record::default(),
             waiters: Waiters::default(),
             workers: Workers::default(),
             events: Events::default(),

@@ -100,7 +100,7 @@ impl Daemon {
             Ok(None) => {}
             Err(e) => self.complain("could not read a container's state", &e),
         }
-        let durable = Durable { ids: self.free_ids(), wanted_up: false };
+        let durable = Durable { ids: self.free_ids(), wanted_up: false, exits: Vec::new() };
         if self.paths.var_of(name).is_dir()
             && let Err(e) = ledger::write(&path, &durable)
         {
