@@ -29,7 +29,14 @@ impl Engine {
             Outcome::Reloaded(_) => (),
         }
         self.answer(id, outcome);
+        let now = crate::clock::now();
+        if outcome == Outcome::Up {
+            self.begin_timer(id, now);
+            self.timers_of(&name, true, now);
+        }
         if at_rest {
+            self.end_timer(id);
+            self.timers_of(&name, false, now);
             self.close_sockets(id);
             self.listen_again(id);
         }

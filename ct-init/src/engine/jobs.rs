@@ -35,7 +35,9 @@ impl Engine {
             let id = Id(self.slots.len());
             let policy = match &unit.body {
                 Body::Service(service) => Policy::of_service(service, &unit.unit),
-                Body::Target | Body::Socket(_) | Body::Container(_) | Body::Passive => Policy::passive(),
+                Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => {
+                    Policy::passive()
+                }
             };
             self.ids.insert(unit.name.clone(), id);
             self.slots.push(Slot {

@@ -8,6 +8,7 @@ pub mod kill;
 pub mod notify;
 pub mod sockets;
 pub mod sources;
+pub mod timers;
 pub mod unit;
 
 use crate::cgroup::Tree;
@@ -102,6 +103,8 @@ pub struct Engine {
     owners: HashMap<i32, Owner>,
     nascent: HashMap<i32, Nascent>,
     generating: generators::Running,
+    /// When the boot began.
+    begun_at: Tick,
     /// The first transaction has begun.
     begun: bool,
     /// The unit that the host has named, if it can't be started.
@@ -134,6 +137,7 @@ impl Engine {
             owners: HashMap::new(),
             nascent: HashMap::new(),
             generating: generators::Running::default(),
+            begun_at: crate::clock::now(),
             begun: false,
             no_default: None,
             booted: false,
@@ -217,6 +221,10 @@ impl Engine {
             if self.slot(id).and_then(|s| s.run.pid_file).is_some_and(|(t, _)| t <= now) {
                 self.look_for_main(id, now);
             }
+            if self.slot(id).and_then(|s| s.run.waiting).and_then(|w| w.deadline()).is_some_and(|t| t <= now)
+            {
+                self.look_at_timer(id, now);
+            }
             if self.slot(id).and_then(|s| s.run.idle_until).is_some_and(|t| t <= now) {
                 self.end_idle(id);
             }
@@ -228,7 +236,13 @@ impl Engine {
     pub fn deadline(&self) -> Option<Tick> {
         let of = |slot: &Slot| {
             let pid_file = slot.run.pid_file.map(|(t, _)| t);
-            slot.machine.timer().into_iter().chain(pid_file).chain(slot.run.idle_until).min()
+            slot.machine
+                .timer()
+                .into_iter()
+                .chain(pid_file)
+                .chain(slot.run.waiting.and_then(|w| w.deadline()))
+                .chain(slot.run.idle_until)
+                .min()
         };
         self.slots.iter().filter_map(of).chain(self.generating.deadline()).min()
     }

@@ -225,7 +225,7 @@ impl Engine {
 fn service_of(unit: &Unit) -> Option<units::UnitName> {
     match &unit.body {
         Body::Socket(socket) => socket.service_of(&unit.name),
-        Body::Service(_) | Body::Target | Body::Container(_) | Body::Passive => None,
+        Body::Service(_) | Body::Target | Body::Timer(_) | Body::Container(_) | Body::Passive => None,
     }
 }
 

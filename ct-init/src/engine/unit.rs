@@ -1,5 +1,6 @@
 //! unit: one unit as ct-init holds it: its file, its life, and what it has in the kernel. Decides nothing.
 use super::sockets::Listening;
+use super::timers::Waiting;
 use crate::cgroup::Group;
 use crate::effect::Identity;
 use crate::environment::Monitor;
@@ -66,6 +67,8 @@ pub struct Run {
     pub identity: Option<Identity>,
     /// What a socket unit listens on.
     pub listening: Listening,
+    /// What a timer unit waits for.
+    pub waiting: Option<Waiting>,
     /// When to look for a PIDFile again, and how often it was looked for.
     pub pid_file: Option<(Tick, u32)>,
     /// Type=idle: when it may go although jobs are left.
@@ -152,7 +155,7 @@ pub fn bounded(text: &str, limit: usize) -> String {
 pub fn service(unit: &Unit) -> Option<&Service> {
     match &unit.body {
         Body::Service(service) => Some(service),
-        Body::Target | Body::Socket(_) | Body::Container(_) | Body::Passive => None,
+        Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => None,
     }
 }
 

@@ -398,6 +398,38 @@ fn many_services_do_not_run_out_of_descriptors() {
 }
 
 #[test]
+fn a_timer_starts_its_unit_again_and_again() {
+    if unable() {
+        return;
+    }
+    let timer = "[Timer]\nOnActiveSec=1ms\nOnUnitInactiveSec=1ms\n";
+    let missed = "[Timer]\nOnCalendar=yearly\nPersistent=yes\nUnit=missed-work.service\n";
+    let never = "[Timer]\nOnCalendar=2199-12-31\n";
+    let units = [("tick.timer", timer), ("missed.timer", missed), ("never.timer", never)];
+    let container = Container::boot_with(Kind::Users, &units, |root| {
+        let work = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo tick >> /run/ticks'\n";
+        for name in ["tick", "missed-work", "never"] {
+            std::fs::write(
+                root.join(format!("etc/systemd/system/{name}.service")),
+                work.replace("ticks", name),
+            )
+            .unwrap();
+        }
+        // Last elapsed two years ago.
+        let stamps = root.join("var/lib/systemd/timers");
+        std::fs::create_dir_all(&stamps).unwrap();
+        let stamp = std::fs::File::create(stamps.join("stamp-missed.timer")).unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 366 * 86_400);
+        stamp.set_times(std::fs::FileTimes::new().set_modified(then)).unwrap();
+    });
+    let (mut client, _) = container.ready();
+    let wait = "while [ \"$(wc -l < /run/tick)\" -lt 3 ] || ! [ -e /run/missed-work ]; do :; done 2>/dev/null; ls /run/never";
+    assert_eq!(container.run(sh(wait)).1, Session::Ended(Exit::Code(2)));
+    assert_eq!(client.ask("tick.timer", Verb::Stop), Ok(()));
+    assert_eq!(client.state("never.timer"), "active/active");
+}
+
+#[test]
 fn every_request_is_answered() {
     if unable() {
         return;

@@ -4,6 +4,7 @@ pub mod read;
 pub mod resources;
 pub mod service;
 pub mod socket;
+pub mod timer;
 pub mod unit;
 
 pub use container::{Container, InitProgram, ReadyWhen, Rootfs, UserNs};
@@ -12,6 +13,7 @@ pub use service::{
     Command, ExecPhase, KillMode, NotifyAccess, Output, Restart, Service, ServiceType, StatusSet,
 };
 pub use socket::Socket;
+pub use timer::Timer;
 pub use unit::{Check, CheckKind, Install, UnitSection};
 
 use crate::name::UnitName;
@@ -55,6 +57,8 @@ pub enum Body {
     Container(Box<Container>),
     /// `.socket`
     Socket(Box<Socket>),
-    /// A kind that is read for its dependencies only (`.timer`, `.path`, `.mount` …).
+    /// `.timer`
+    Timer(Box<Timer>),
+    /// A kind that is read for its dependencies only (`.path`, `.mount` …).
     Passive,
 }

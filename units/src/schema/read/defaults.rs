@@ -20,7 +20,7 @@ pub(super) fn mistakes(kind: Kind, draft: &Draft) -> Vec<&'static str> {
             let rootfs = choose_rootfs(draft.given.template.clone(), draft.given.rootfs.clone());
             rootfs.err().into_iter().collect()
         }
-        Kind::Target | Kind::Socket | Kind::Passive => Vec::new(),
+        Kind::Target | Kind::Socket | Kind::Timer | Kind::Passive => Vec::new(),
     }
 }
 
@@ -61,12 +61,13 @@ fn service_type(given: &Given, service: &Service) -> ServiceType {
 
 /// Makes the unit of its draft.
 pub(super) fn fill(name: &UnitName, path: &str, kind: Kind, draft: Draft) -> Unit {
-    let Draft { unit, install, service, container, socket, resources, given, mut not_applied } = draft;
+    let Draft { unit, install, service, container, socket, timer, resources, given, mut not_applied } = draft;
     let body = match kind {
         Kind::Service => Body::Service(Box::new(fill_service(service, given, resources, &mut not_applied))),
         Kind::Container => Body::Container(Box::new(fill_container(container, given, resources))),
         Kind::Target => Body::Target,
         Kind::Socket => Body::Socket(Box::new(socket)),
+        Kind::Timer => Body::Timer(Box::new(timer)),
         Kind::Passive => Body::Passive,
     };
     Unit { name: name.clone(), path: path.to_owned(), unit, body, install, not_applied }

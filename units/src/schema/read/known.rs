@@ -171,12 +171,8 @@ const SOCKET: &[List] = &[
     (Quiet::Never, KILL),
 ];
 const TIMER: &[List] = &[
-    (
-        Quiet::Never,
-        "OnActiveSec OnBootSec OnStartupSec OnUnitActiveSec OnUnitInactiveSec OnCalendar OnClockChange",
-    ),
-    (Quiet::Never, "OnTimezoneChange AccuracySec RandomizedDelaySec FixedRandomDelay Persistent WakeSystem"),
-    (Quiet::Never, "RemainAfterElapse Unit"),
+    (Quiet::Always, "AccuracySec FixedRandomDelay RemainAfterElapse"),
+    (Quiet::Never, "OnClockChange OnTimezoneChange WakeSystem"),
 ];
 const PATH: &[List] = &[
     (Quiet::Never, "PathExists PathExistsGlob PathChanged PathModified DirectoryNotEmpty Unit MakeDirectory"),

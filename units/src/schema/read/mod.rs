@@ -9,6 +9,7 @@ mod service;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod unit;
 
 use crate::name::UnitName;
@@ -18,7 +19,7 @@ use crate::parse::near::nearest;
 use crate::parse::specifier::{Context, Subject};
 use crate::parse::{Diagnostic, Diagnostics, Severity};
 use crate::schema::service::{DirectoryKind, Input, NotifyAccess, ServiceType};
-use crate::schema::{Container, Install, NotApplied, Resources, Service, Socket, Unit, UnitSection};
+use crate::schema::{Container, Install, NotApplied, Resources, Service, Socket, Timer, Unit, UnitSection};
 use crate::values::{Mode, Signal, Span};
 use known::Known;
 use line::{Line, Wrong};
@@ -33,6 +34,7 @@ pub(crate) enum Kind {
     Target,
     Container,
     Socket,
+    Timer,
     /// Read for its dependencies.
     Passive,
 }
@@ -45,6 +47,7 @@ impl Kind {
             "target" => Kind::Target,
             "container" => Kind::Container,
             "socket" => Kind::Socket,
+            "timer" => Kind::Timer,
             _ => Kind::Passive,
         }
     }
@@ -53,7 +56,7 @@ impl Kind {
     pub(crate) fn slip(self) -> Severity {
         match self {
             Kind::Container => Severity::Error,
-            Kind::Service | Kind::Target | Kind::Socket | Kind::Passive => Severity::Warning,
+            Kind::Service | Kind::Target | Kind::Socket | Kind::Timer | Kind::Passive => Severity::Warning,
         }
     }
     /// As [`Kind::slip`], for one key: a service whose ExecStart= is wrong can't be used.
@@ -69,6 +72,7 @@ struct Draft {
     service: Service,
     container: Container,
     socket: Socket,
+    timer: Timer,
     resources: Resources,
     given: Given,
     not_applied: Vec<NotApplied>,
@@ -116,6 +120,7 @@ impl<'a> Reader<'a> {
             service: Service::default(),
             container: Container::default(),
             socket: Socket::default(),
+            timer: Timer::default(),
             resources: Resources::default(),
             given: Given::default(),
             not_applied: Vec::new(),
@@ -256,6 +261,7 @@ fn tables(section: &str) -> &'static [&'static [Key]] {
         "Service" => &[service::SERVICE, exec::EXEC, resources::RESOURCES],
         "Container" => &[container::CONTAINER],
         "Socket" => &[socket::SOCKET],
+        "Timer" => &[timer::TIMER],
         "Resources" => &[resources::RESOURCES, resources::CONTAINER_RESOURCES],
         _ => &[],
     }
