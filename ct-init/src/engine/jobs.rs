@@ -279,7 +279,7 @@ impl Engine {
         let done = match UnitName::parse_short(unit, "service") {
             Ok(name) => self.act(link, tag, &name, verb),
             Err(_) if verb == Verb::DaemonReload => Some(self.daemon_reload()),
-            Err(e) => Some(Err(format!("{unit}: {e}"))),
+            Err(e) => Some(Err(format!("{unit:?}: {e}"))),
         };
         if let Some(result) = done {
             self.wants.push_back(Want::Tell(link, Report::Done { tag, result }));

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use units::machine::{Cause, Exit, Machine, ReloadStep, State, StopStep};
 use units::schema::service::{ExecPhase, Service};
 use units::schema::{Body, Unit};
-use units::values::Tick;
+use units::values::{Signal, Tick};
 
 /// A unit's place in the engine; never given to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -266,6 +266,8 @@ pub fn result_word(cause: Option<Cause>) -> &'static str {
         Some(Cause::Exited(how) | Cause::Command(_, how)) => match how {
             Exit::Code(0) => "success",
             Exit::Code(_) | Exit::Unknown => "exit-code",
+            // HUP, INT, PIPE, TERM: how a daemon ends that was told to.
+            Exit::Signal(Signal(1 | 2 | 13 | 15)) => "success",
             Exit::Signal(_) => "signal",
             Exit::Dumped(_) => "core-dump",
         },
