@@ -192,6 +192,7 @@ impl Engine {
             self.graph = None;
             self.scheduler = Scheduler::default();
             ct_sys::proc::trim_heap();
+            ct_sys::proc::forget_code();
         }
     }
 
