@@ -116,7 +116,8 @@ fn no_process_is_ever_outside_its_limits() {
         assert!(last(&|s| matches!(s, Step::Write { .. })).is_none_or(|w| w < clone), "{what}");
         assert_eq!(go + 1, start.steps.len(), "{what}: let go last");
         let Some(Step::Clone(child)) = start.steps.get(clone) else { panic!("{what}: a clone") };
-        let first = child.to_string().lines().skip(1).take(child.joins.len()).all(|l| l.contains("    join "));
+        let first =
+            child.to_string().lines().skip(1).take(child.joins.len()).all(|l| l.contains("    join "));
         assert!(first, "{what}: joins come before all else");
     }
 }
