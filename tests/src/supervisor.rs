@@ -112,8 +112,7 @@ impl Process {
             "it never ends:\n{}",
             self.log()
         );
-        let status = self.child.wait().expect("its status");
-        status
+        self.child.wait().expect("its status")
     }
 }
 
