@@ -77,6 +77,11 @@ impl Tree {
         Group::open(self.top.join("exec"))
     }
 
+    /// The group of a check, which one run of it has for itself.
+    pub fn check(&self, name: &str) -> Result<Group, CgroupError> {
+        Group::open(self.top.join("exec").join(name))
+    }
+
     /// Writes a unit's limits. What can't be enforced comes back as sentences, and the others hold.
     pub fn limit(&self, group: &Group, limits: &Resources, memory: u64) -> Vec<String> {
         let mut notices = Vec::new();

@@ -3,12 +3,14 @@
 //! One thread, one loop. It never blocks, never panics on what it reads, and never leaves unless told.
 pub mod boot;
 pub mod cgroup;
+pub mod check;
 pub mod clock;
 pub mod control;
 pub mod effect;
 pub mod engine;
 pub mod environment;
 pub mod halt;
+pub mod health;
 pub mod keeper;
 pub mod load;
 pub mod log;

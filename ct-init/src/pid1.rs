@@ -5,6 +5,7 @@ use crate::cgroup::Tree;
 use crate::control::{Link, MAX_LINKS, Then};
 use crate::effect::powers::Powers;
 use crate::engine::unit::Id;
+use crate::engine::vigil::Ear;
 use crate::engine::{Engine, Want};
 use crate::halt::{Asked, Signals, finish};
 use crate::log::{NAME, Waiting};
@@ -42,6 +43,7 @@ enum Source {
     Group(usize),
     Errors(usize),
     Socket(usize),
+    Ear(usize),
 }
 
 impl Source {
@@ -56,6 +58,7 @@ impl Source {
             Source::Group(n) => (6, n),
             Source::Errors(n) => (7, n),
             Source::Socket(n) => (8, n),
+            Source::Ear(n) => (9, n),
         };
         Token(number << 4 | kind)
     }
@@ -70,7 +73,8 @@ impl Source {
             5 => Source::Output(number),
             6 => Source::Group(number),
             7 => Source::Errors(number),
-            _ => Source::Socket(number),
+            8 => Source::Socket(number),
+            _ => Source::Ear(number),
         }
     }
 }
@@ -195,6 +199,11 @@ impl Pid1 {
                 self.engine.settle();
             }
             Source::Socket(id) => self.engine.called(Id(id)),
+            Source::Ear(ear) => {
+                if self.engine.hear(Ear::of(ear)) == Drained::More {
+                    self.again.insert(source);
+                }
+            }
             Source::Errors(pid) => {
                 self.engine.exec_result(i32::try_from(pid).unwrap_or(0));
                 self.engine.settle();
@@ -360,6 +369,9 @@ impl Pid1 {
                 self.listen(Source::Output(id.0), self.engine.output_fd(id), Interest::READABLE);
             }
             Want::Group(id) => self.listen(Source::Group(id.0), self.engine.group_fd(id), Interest::PRIORITY),
+            Want::Ear(ear) => {
+                self.listen(Source::Ear(ear as usize), self.engine.ear(ear), Interest::READABLE)
+            }
             Want::Sockets(id) => {
                 for fd in self.engine.socket_fds(id) {
                     self.listen(Source::Socket(id.0), Some(fd), Interest::READABLE);

@@ -262,7 +262,8 @@ impl Engine {
                 };
                 self.wants.push_back(Want::Session(link, progress));
             }
-            (Some(Owner::Other(_) | Owner::Generator) | None, _) => (),
+            (Some(Owner::Check(check)), Some(why)) => self.check_refused(check, &why.to_string()),
+            (Some(Owner::Other(_) | Owner::Generator | Owner::Check(_)) | None, _) => (),
         }
     }
 

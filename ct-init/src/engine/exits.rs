@@ -41,12 +41,13 @@ impl Engine {
                 self.wants.push_back(Want::Session(link, crate::session::Progress::Ended(how)));
             }
             Some(Owner::Generator) => self.generator_ended(pid),
+            Some(Owner::Check(why)) => self.check_ended(why, how),
             Some(Owner::Other(_)) | None => (),
         }
         match owner {
             Some(Owner::Main(id) | Owner::Control(id) | Owner::Other(id)) => self.check_empty(id),
             // Without cgroups, nobody else tells that a unit's last process has ended.
-            Some(Owner::Session(_) | Owner::Generator) | None => {
+            Some(Owner::Session(_) | Owner::Generator | Owner::Check(_)) | None => {
                 for id in self.every_id() {
                     if self.slot(id).is_some_and(|s| s.run.group.is_none() && !s.run.sessions.is_empty()) {
                         self.check_empty(id);

@@ -210,14 +210,7 @@ impl Engine {
             return;
         }
         self.booted = true;
-        let failed = self.failed();
-        info!(self.log, "ready"; "failed units" => failed.len());
-        self.wants.push_back(Want::TellAll(Report::Ready { failed }));
-    }
-
-    /// Whether the default target is reached.
-    pub fn is_ready(&self) -> bool {
-        self.booted
+        self.target_reached();
     }
 
     /// The names of units that have failed; of very many, the first.
@@ -229,6 +222,7 @@ impl Engine {
 
     /// Brings up the unit that the host has named, once the generators have ended.
     pub fn boot(&mut self) {
+        self.begin_vigil();
         if !self.generate() {
             self.boot_units();
         }
@@ -255,6 +249,7 @@ impl Engine {
         }
         info!(self.log, "stops all units"; "why" => ?why);
         self.leaving = Some(why);
+        self.end_vigil();
         self.scheduler = Scheduler::default();
         // Starts that still wait are over; whoever waits for them is told when the unit is down.
         let all = self.active();

@@ -4,12 +4,13 @@ pub mod command;
 pub mod exits;
 pub mod generators;
 pub mod jobs;
-pub mod kill;
+pub(crate) mod kill;
 pub mod notify;
 pub mod sockets;
 pub mod sources;
 pub mod timers;
 pub mod unit;
+pub mod vigil;
 
 use crate::cgroup::Tree;
 use crate::effect::powers::Powers;
@@ -39,6 +40,8 @@ pub enum Owner {
     Generator,
     /// An exec session's command; the number is its connection.
     Session(usize),
+    /// A check of the container as a whole.
+    Check(crate::check::For),
 }
 
 /// Something to do, in order.
@@ -63,6 +66,8 @@ pub enum Want {
     Sockets(Id),
     /// Its service does that from now on.
     NoSockets(Id),
+    /// Listen to this for the watch over the container as a whole.
+    Ear(vigil::Ear),
     /// A connection's exec session has got this far.
     Session(usize, crate::session::Progress),
     /// Say this to one connection.
@@ -105,6 +110,7 @@ pub struct Engine {
     generating: generators::Running,
     /// When the boot began.
     begun_at: Tick,
+    vigil: vigil::Vigil,
     /// The first transaction has begun.
     begun: bool,
     /// The unit that the host has named, if it can't be started.
@@ -138,6 +144,7 @@ impl Engine {
             nascent: HashMap::new(),
             generating: generators::Running::default(),
             begun_at: crate::clock::now(),
+            vigil: vigil::Vigil::default(),
             begun: false,
             no_default: None,
             booted: false,
@@ -214,6 +221,7 @@ impl Engine {
     /// Fires what is due.
     pub fn timers(&mut self, now: Tick) {
         self.generators_late(now);
+        self.vigil_timers(now);
         for id in self.every_id() {
             let Some(slot) = self.slot(id) else { continue };
             if slot.machine.timer().is_some_and(|t| t <= now) {
@@ -245,7 +253,7 @@ impl Engine {
                 .chain(slot.run.idle_until)
                 .min()
         };
-        self.slots.iter().filter_map(of).chain(self.generating.deadline()).min()
+        self.slots.iter().filter_map(of).chain(self.generating.deadline()).chain(self.vigil.deadline()).min()
     }
 
     fn step(&mut self, id: Id, event: Event) {

@@ -12,6 +12,8 @@ use std::os::fd::OwnedFd;
 
 /// Where sd_notify(3) finds it.
 pub const NOTIFY: &str = "/run/systemd/notify";
+/// The container's own, for `ReadyWhen=notify`: any process may say READY=1 there.
+pub const CONTAINER: &str = "/run/ct/notify";
 /// Where syslog(3) finds it, through a link.
 pub const SYSLOG: &str = "/run/systemd/journal/dev-log";
 

@@ -5,7 +5,7 @@ use super::now;
 use crate::check;
 use crate::control::protocol::{
     Action, Body, ContainerRow, ContainerStatus, Fault, FaultKind, LimitRow, LogLine, Measure, Mistake,
-    NotInForce, Reply, Setting, SpecEntry, UnitRow, words,
+    NotInForce, Reply, Setting, SpecEntry, UnitRow,
 };
 use crate::control::server::ClientId;
 use crate::control::target::{ContainerName, Target};
@@ -84,26 +84,25 @@ impl Daemon {
 
     /// One sentence about the state a container is in.
     fn why(&self, c: &Container) -> String {
-        let reason = |cause| if c.note.is_empty() { words::cause(cause) } else { c.note.clone() };
         match c.machine.state() {
             _ if c.broken.is_some() && c.run.is_none() => c.broken.clone().unwrap_or_default(),
             State::Down(None) => "never started, or stopped on request".to_owned(),
-            State::Down(Some(cause)) => reason(*cause),
+            State::Down(Some(cause)) => c.reason(*cause),
             State::Starting { .. } => match c.run.as_ref().map(|r| &r.launch) {
                 None => "being set up".to_owned(),
                 Some(Some(_)) => "on its way to ct-init".to_owned(),
-                Some(None) => waits_for_units(c),
+                Some(None) => waits_for(c),
             },
             State::Up { .. } | State::Exited { .. } | State::Reloading { .. } => match c.failed_units() {
                 failed if failed.is_empty() => "ready".to_owned(),
                 failed => format!("ready, but failed inside: {}", failed.join(" ")),
             },
             State::Stopping { cause: None, .. } => "stopping on request".to_owned(),
-            State::Stopping { cause: Some(cause), .. } => format!("stopping: {}", reason(*cause)),
+            State::Stopping { cause: Some(cause), .. } => format!("stopping: {}", c.reason(*cause)),
             State::Waiting { until, cause, .. } => {
-                format!("{}; starts again in {} s", reason(*cause), until.since(now()).as_secs_f32().ceil())
+                format!("{}; starts again in {} s", c.reason(*cause), until.since(now()).as_secs_f32().ceil())
             }
-            State::Failed(cause) => reason(*cause),
+            State::Failed(cause) => c.reason(*cause),
             State::Stuck { .. } => "its processes do not end, not even by SIGKILL".to_owned(),
         }
     }
@@ -211,7 +210,10 @@ fn unit_rows(run: &Run) -> Vec<UnitRow> {
     run.units.values().map(row).collect()
 }
 
-fn waits_for_units(c: &Container) -> String {
+fn waits_for(c: &Container) -> String {
+    if let Some(waits) = c.run.as_ref().and_then(|r| r.waits.clone()) {
+        return waits;
+    }
     let units = c.run.iter().flat_map(|r| r.units.values());
     let busy: Vec<&str> =
         units.filter(|(u, _)| u.active == "activating").map(|(u, _)| u.name.as_str()).take(5).collect();
@@ -277,7 +279,18 @@ fn entries(spec: &crate::spec::Spec) -> Vec<SpecEntry> {
     };
     add("Container", "Init", init.to_owned());
     add("Container", "Unit", spec.unit.clone());
-    add("Container", "ReadyWhen", spec.ready.clone());
+    add("Container", "ReadyWhen", spec.ready.to_string());
+    let time = |t: std::time::Duration| humantime::format_duration(t).to_string();
+    if let Some(health) = &spec.health {
+        add("Container", "HealthCheck", health.command.join(" "));
+        add("Container", "HealthIntervalSec", time(health.interval));
+        add("Container", "HealthTimeoutSec", time(health.timeout));
+        add("Container", "HealthRetries", health.retries.to_string());
+        add("Container", "HealthStartPeriodSec", time(health.start_period));
+    }
+    if let Some(watchdog) = spec.watchdog {
+        add("Container", "WatchdogSec", time(watchdog));
+    }
     for b in &spec.binds {
         let key = if b.read_only { "BindReadOnly" } else { "Bind" };
         add("Container", key, format!("{}:{}", b.source.display(), b.target));

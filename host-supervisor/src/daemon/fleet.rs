@@ -1,7 +1,7 @@
 //! fleet: the containers that are known, each with its life and, while it runs, its process. Does no I/O.
 use super::{Source, now};
 use crate::apply::Launch;
-use crate::control::protocol::{ContainerState, ExitRow};
+use crate::control::protocol::{ContainerState, ExitRow, words};
 use crate::ledger::Durable;
 use crate::spec::Spec;
 use crate::state;
@@ -10,7 +10,7 @@ use ct_sys::script::Script;
 use mio::Token;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use units::machine::Machine;
+use units::machine::{Cause, Machine, State};
 use units::schema::Unit;
 use units::values::Tick;
 
@@ -55,6 +55,8 @@ pub(crate) struct Run {
     pub(crate) started: Tick,
     /// Microseconds since 1970.
     pub(crate) started_wall: u64,
+    /// What keeps it from being ready, in ct-init's words.
+    pub(crate) waits: Option<String>,
     /// What ct-init has said about its end.
     pub(crate) leave: Option<Leave>,
     pub(crate) frozen: bool,
@@ -108,6 +110,17 @@ impl Container {
     pub(crate) fn failed_units(&self) -> Vec<&str> {
         let units = self.run.iter().flat_map(|r| r.units.values());
         units.filter(|(u, _)| u.active == "failed").map(|(u, _)| u.name.as_str()).collect()
+    }
+    /// Why it ended so: what was said where it happened, else the class.
+    pub(crate) fn reason(&self, cause: Cause) -> String {
+        if self.note.is_empty() { words::cause(cause) } else { self.note.clone() }
+    }
+    /// A start whose time is over leaves word of what it had waited for.
+    pub(crate) fn note_late(&mut self) {
+        let late = matches!(self.machine.state(), State::Stopping { cause: Some(Cause::StartTimeout), .. });
+        if let Some(waits) = self.run.as_mut().filter(|_| late).and_then(|r| r.waits.take()) {
+            self.note = format!("{}: {waits}", words::cause(Cause::StartTimeout));
+        }
     }
     /// Remembers an end.
     pub(crate) fn push_exit(&mut self, row: ExitRow) {

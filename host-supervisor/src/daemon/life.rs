@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
 use units::UnitName;
 use units::graph::{Ended, Job};
-use units::machine::{Cause, Event, Intent, Outcome, State};
+use units::machine::{Cause, Event, Intent, Outcome, Policy, State};
 use units::schema::ExecPhase;
 
 /// Above this share of time in which tasks waited for memory or disk (PSI "some", the last ten seconds), starts are
@@ -49,6 +49,7 @@ impl Daemon {
         let Some(c) = self.fleet.get_mut(name) else { return };
         let before = c.state();
         let intents = c.machine.step(event, now());
+        c.note_late();
         for intent in intents {
             self.carry_out(name, intent);
         }
@@ -76,7 +77,8 @@ impl Daemon {
                 | ExecPhase::StopPost),
             ) => self.queue.push_back((name.to_owned(), Event::Done(phase, units::machine::Exit::Code(0)))),
             Intent::Term => self.ask_to_stop(name),
-            Intent::Abort => self.signal(name, libc::SIGABRT),
+            // PID 1 of a pid namespace takes no SIGABRT from outside, and one that hangs would not act on it.
+            Intent::Abort => self.kill(name),
             Intent::Kill => self.kill(name),
             Intent::KillControl => {}
             // The loop asks each machine for its timer; there is nothing to arm.
@@ -131,12 +133,17 @@ impl Daemon {
             launch: Some(launching),
             started: now(),
             started_wall: ct_init::clock::wall(),
+            waits: None,
             leave: None,
             frozen: false,
             units: BTreeMap::new(),
         };
         if let Some(c) = self.fleet.get_mut(name) {
             c.run = Some(run);
+        }
+        let policy = self.policy_of(name);
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.machine.set_policy(policy);
         }
         info!(self.log, "started"; "ct" => name, "pid" => pid);
         self.queue.push_back((name.to_owned(), Event::Forked(ExecPhase::Start)));
@@ -194,7 +201,7 @@ impl Daemon {
         self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
         events.into_iter().for_each(|e| self.step(name, e));
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let cause = c.machine.cause().map_or_else(|| words::exit(exit), words::cause);
+        let cause = c.machine.cause().map_or_else(|| words::exit(exit), |cause| c.reason(cause));
         let then = c.state().word().to_owned();
         c.push_exit(ExitRow { at: ct_init::clock::wall(), cause: cause.clone(), lasted, then });
         self.keep_durable(name);
@@ -251,7 +258,11 @@ impl Daemon {
         };
         let plan = plan::Plan { title: format!("freeze {name}"), steps: vec![step] };
         match apply::run(&plan, &mut self.host) {
-            Ok(()) => run.frozen = freeze,
+            Ok(()) => {
+                run.frozen = freeze;
+                // It could not say so while it was frozen.
+                self.step(name, Event::Alive);
+            }
             Err(e) => self.warn("could not change its freezer", name, &e),
         }
     }
@@ -376,7 +387,7 @@ impl Daemon {
         }
     }
 
-    fn note(&mut self, name: &str, why: String) {
+    pub(crate) fn note(&mut self, name: &str, why: String) {
         if let Some(c) = self.fleet.get_mut(name) {
             c.note = why;
         }
@@ -454,7 +465,7 @@ impl Daemon {
             && observe::start_time(running.pid) == Some(running.start_time);
         let pidfd = alive.then(|| ct_sys::proc::pidfd_open(running.pid).ok()).flatten();
         self.know(name);
-        let policy = self.policy_of(name);
+        let policy = Policy { watchdog: running.spec.watchdog, ..self.policy_of(name) };
         let Some(c) = self.fleet.get_mut(name) else { return };
         let (machine, intents) = units::machine::Machine::restore(policy, running.machine, now());
         c.machine = machine;
@@ -477,6 +488,7 @@ impl Daemon {
             launch: None,
             started: units::values::Tick(now().0.saturating_sub(ago)),
             started_wall: running.started,
+            waits: None,
             leave: None,
             frozen: false,
             units: BTreeMap::new(),

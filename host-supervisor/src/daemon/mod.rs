@@ -320,6 +320,10 @@ impl Daemon {
         let now = now();
         self.server.tick(now);
         for name in self.fleet.due(now) {
+            if self.fleet.get(&name).and_then(|c| c.run.as_ref()).is_some_and(|r| r.frozen) {
+                // A frozen ct-init can't send its keep-alive.
+                self.step(&name, units::machine::Event::Alive);
+            }
             self.step(&name, units::machine::Event::Timer);
         }
         if self.shutdown_deadline.is_some_and(|at| at <= now) {

@@ -103,6 +103,10 @@ impl Child {
             cgroup: self.group.as_ref().map(|_| "/sys/fs/cgroup".to_owned()),
             controllers: self.controllers.clone(),
             notices: self.spec.not_in_force.clone(),
+            ready: self.spec.ready.clone(),
+            health: self.spec.health.clone(),
+            // Twice as often as it has to be: one that comes late is no reason yet.
+            keep_alive: self.spec.watchdog.map(|w| w / 2),
         }
     }
 

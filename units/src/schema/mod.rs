@@ -7,7 +7,7 @@ pub mod socket;
 pub mod timer;
 pub mod unit;
 
-pub use container::{Container, InitProgram, ReadyWhen, Rootfs, UserNs};
+pub use container::{Container, Health, InitProgram, ReadyWhen, Rootfs, UserNs};
 pub use resources::Resources;
 pub use service::{
     Command, ExecPhase, KillMode, NotifyAccess, Output, Restart, Service, ServiceType, StatusSet,

@@ -4,7 +4,7 @@ use super::service::{RESTART_SEC, TIMEOUT};
 use super::unit::{START_LIMIT_BURST, START_LIMIT_INTERVAL};
 use super::{Draft, Given, Kind, exec};
 use crate::name::UnitName;
-use crate::schema::container::{InitProgram, ReadyWhen, UserNs};
+use crate::schema::container::{Health, InitProgram, ReadyWhen, UserNs};
 use crate::schema::service::{
     Context, Directory, Exec, Input, KillMode, NotifyAccess, Output, Preserve, Restart, ServiceType,
 };
@@ -220,6 +220,7 @@ impl Default for Container {
             init: InitProgram::CtInit,
             unit: UnitName::default_target(),
             ready_when: ReadyWhen::Target,
+            health: Health::default(),
             binds: Vec::new(),
             tmpfs: Vec::new(),
             environment: Vec::new(),

@@ -191,7 +191,6 @@ const SCOPE: &[List] = &[
     (Quiet::Never, KILL),
 ];
 
-const CONTAINER: &[List] = &[(Quiet::Never, "HealthCheck HealthCheckSec HealthCheckRetries")];
 const RESOURCES: &[List] = &[
     (Quiet::Never, "CPUs IOReadBandwidthMax IOWriteBandwidthMax IOReadIOPSMax IOWriteIOPSMax MemoryZSwapMax"),
     (
@@ -219,7 +218,6 @@ fn lists(section: &str) -> &'static [&'static [List]] {
         "Mount" | "Automount" | "Swap" => &[MOUNT, EXEC, CGROUP],
         "Slice" => &[CGROUP],
         "Scope" => &[SCOPE, CGROUP],
-        "Container" => &[CONTAINER],
         "Resources" => &[RESOURCES],
         "Interface" => &[INTERFACE],
         _ => &[],

@@ -237,8 +237,20 @@ fn container_keys() {
     check("Init=ct-init", |c| &c.init, "CtInit");
     check("ReadyWhen=tcp:80", |c| &c.ready_when, "Tcp(80)");
     check("ReadyWhen=file:/run/x", |c| &c.ready_when, r#"File("/run/x")"#);
-    check("ReadyWhen=exec:/bin/check -q", |c| &c.ready_when, r#"Exec("/bin/check -q")"#);
+    check("ReadyWhen=exec:/bin/check -q", |c| &c.ready_when, r#"Exec(["/bin/check", "-q"])"#);
+    check("ReadyWhen=exec:sh -c 'exit $N; %N'", |c| &c.ready_when, r#"Exec(["sh", "-c", "exit $N; web"])"#);
     check("ReadyWhen=notify", |c| &c.ready_when, "Notify");
+    check("HealthCheck=wget -q \"a b\"", |c| &c.health.command, r#"["wget", "-q", "a b"]"#);
+    check("HealthCheck=x\nHealthCheck=", |c| &c.health.command, "[]");
+    check(
+        "",
+        |c| &c.health,
+        "Health { command: [], interval: 30s, timeout: 10s, retries: 3, start_period: 0ns }",
+    );
+    check("HealthIntervalSec=1min", |c| &c.health.interval, "60s");
+    check("HealthTimeoutSec=500ms", |c| &c.health.timeout, "500ms");
+    check("HealthRetries=1", |c| &c.health.retries, "1");
+    check("HealthStartPeriodSec=5", |c| &c.health.start_period, "5s");
     check(
         "Bind=-/a:/b /c\nBindReadOnly=/d",
         |c| &c.binds,
