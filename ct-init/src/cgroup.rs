@@ -1,6 +1,7 @@
 //! cgroup: the container's own cgroup v2 tree: `init`, `units/UNIT`, `exec`. Never touches a group it did not make.
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
+use std::cell::Cell;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -77,9 +78,13 @@ impl Tree {
         Group::open(self.top.join("exec"))
     }
 
-    /// The group of a check, which one run of it has for itself.
+    /// A fresh group for one run of a check; an error while anything of the last run is left.
     pub fn check(&self, name: &str) -> Result<Group, CgroupError> {
-        Group::open(self.top.join("exec").join(name))
+        let path = self.top.join("exec").join(name);
+        match remove(&path, 8) {
+            Ok(()) | Err(Errno::NOENT) => Group::open(path),
+            Err(e) => Err(CgroupError::Make(path, e.into())),
+        }
     }
 
     /// Writes a unit's limits. What can't be enforced comes back as sentences, and the others hold.
@@ -138,6 +143,8 @@ pub struct Group {
     path: PathBuf,
     dir: OwnedFd,
     events: File,
+    /// Whether all of it was killed at once.
+    spent: Cell<bool>,
 }
 
 impl Group {
@@ -148,7 +155,18 @@ impl Group {
             .map_err(|e| CgroupError::Open(path.clone(), e.into()))?;
         let events =
             File::open(path.join("cgroup.events")).map_err(|e| CgroupError::Open(path.clone(), e))?;
-        Ok(Group { path, dir, events })
+        Ok(Group { path, dir, events, spent: Cell::new(false) })
+    }
+
+    /// Whether clone3 is of no use for it: Linux 6.18 (and some before) kills at birth what is cloned into a group that
+    /// was killed at once earlier.
+    pub fn is_spent(&self) -> bool {
+        self.spent.get()
+    }
+
+    /// Moves a process into it.
+    pub fn take_in(&self, pid: i32) -> Result<(), CgroupError> {
+        write(&self.path, "cgroup.procs", &pid.to_string())
     }
 
     /// For clone3.
@@ -185,10 +203,9 @@ impl Group {
     pub fn kill(&self) {
         // Neither file is there on every kernel; a frozen group would not die before it is thawed.
         let _thawed = write(&self.path, "cgroup.freeze", "0");
-        if write(&self.path, "cgroup.kill", "1").is_err() {
-            for pid in self.processes() {
-                crate::reap::send(pid, 9);
-            }
+        match write(&self.path, "cgroup.kill", "1") {
+            Ok(()) => self.spent.set(true),
+            Err(_) => self.processes().into_iter().for_each(|pid| crate::reap::send(pid, 9)),
         }
     }
 
@@ -202,7 +219,7 @@ impl Group {
     }
 
     /// Removes it and empty groups below. One that still has processes stays.
-    pub fn remove(self) -> Result<(), CgroupError> {
+    pub fn remove(&self) -> Result<(), CgroupError> {
         remove(&self.path, 8).map_err(|e| CgroupError::Make(self.path.clone(), e.into()))
     }
 }

@@ -139,3 +139,26 @@ fn a_shutdown_ends_though_a_service_ignores_everything() {
     watch.shutdown();
     pid1.wait();
 }
+
+#[test]
+fn a_service_that_took_sigkill_to_stop_runs_its_stop_post_and_starts_again() {
+    if !can("a_service_that_took_sigkill_to_stop_runs_its_stop_post_and_starts_again") {
+        return;
+    }
+    let pid1 = Pid1::boot(|root| {
+        root.service(
+            "deaf",
+            "TimeoutStopSec=100ms\nExecStart=/bin/sh -c \"trap '' TERM; echo begun >> /srv/log; while :; do sleep 1000; done\"\n\
+             ExecStopPost=/bin/sh -c 'echo post >> /srv/log'",
+        );
+    });
+    let mut watch = pid1.ready();
+    let log = || fs::read_to_string(pid1.rootfs.at("srv/log")).unwrap_or_default();
+    for _ in 0..2 {
+        pid1.sh("until test -s /srv/log; do sleep 0.01; done").output();
+        watch.unit("deaf.service", Verb::Restart).expect("restart");
+        pid1.sh("until tail -n 1 /srv/log | grep -q begun; do sleep 0.01; done").output();
+    }
+    assert_eq!(log(), "begun\npost\nbegun\npost\nbegun\n");
+    assert_eq!(watch.state("deaf.service").active, "active");
+}

@@ -123,6 +123,16 @@ impl Engine {
         }
     }
 
+    /// A group that was killed takes no births: it is made anew, unless something of it is left.
+    fn renew_group(&mut self, id: Id, service: &Service) {
+        let Some(slot) = self.slot_mut(id) else { return };
+        if slot.run.group.as_ref().is_some_and(|g| g.is_spent() && g.remove().is_ok()) {
+            slot.run.group = None;
+            slot.run.oom_before = 0;
+            self.ensure_group(id, service);
+        }
+    }
+
     /// Starts the line that is due, or says that the phase is over.
     pub(super) fn next_line(&mut self, id: Id) {
         let Some(slot) = self.slot_mut(id) else { return };
@@ -150,6 +160,7 @@ impl Engine {
         command: &Command,
     ) -> Result<(), SetupError> {
         self.ensure_pipe(id)?;
+        self.renew_group(id, service);
         let Some(slot) = self.slots.get(id.0) else { return Ok(()) };
         let Some(pipe) = &slot.run.pipe else { return Ok(()) };
         let stdio = Stdio::open(&self.root, &service.context, pipe.write_end())?;
@@ -188,10 +199,16 @@ impl Engine {
         let is_start = phase == ExecPhase::Start;
         let handed = if is_start { self.handed(&slot.unit.name)? } else { Default::default() };
         let script = script(&launch, command, &handed)?;
-        let cgroup = slot.run.group.as_ref().map(crate::cgroup::Group::directory);
+        let group = slot.run.group.as_ref();
+        let cgroup = group.filter(|g| !g.is_spent()).map(crate::cgroup::Group::directory);
         let spawned = ct_sys::spawn(&script, 0, cgroup)
             .map_err(|e| SetupError::Clone(std::io::Error::from_raw_os_error(e as i32)))?;
         let pid = i32::try_from(spawned.pid).unwrap_or(0);
+        if let Some(group) = group.filter(|g| g.is_spent())
+            && let Err(e) = group.take_in(pid)
+        {
+            warn!(self.log, "not in its cgroup"; "unit" => %slot.unit.name, "why" => crate::chain(&e));
+        }
         self.nascent.insert(pid, Nascent { pid, errors: spawned.errors, script });
         self.wants.push_back(Want::Errors(pid));
         if !handed.0.is_empty() {

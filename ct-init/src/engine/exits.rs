@@ -204,7 +204,7 @@ impl Engine {
             return;
         }
         let Some(slot) = self.slot_mut(id) else { return };
-        if let Some(Err(e)) = slot.run.group.take().map(crate::cgroup::Group::remove) {
+        if let Some(Err(e)) = slot.run.group.take().map(|group| group.remove()) {
             warn!(self.log, "its cgroup stays"; "unit" => %unit.name, "why" => crate::chain(&e));
         }
         self.store.close(unit.name.as_str());

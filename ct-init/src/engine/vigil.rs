@@ -273,7 +273,8 @@ impl Engine {
         let (output, write) =
             Output::new().map_err(|e| format!("make a pipe: {}", std::io::Error::from(e)))?;
         let (script, _null) = check::script(&self.root, argv, &self.handover.environment, &write)?;
-        let group = self.tree.as_ref().and_then(|t| t.check(why.group()).ok());
+        let group =
+            self.tree.as_ref().map(|t| t.check(why.group())).transpose().map_err(|e| crate::chain(&e))?;
         let cgroup = group.as_ref().map(crate::cgroup::Group::directory);
         let spawned =
             ct_sys::spawn(&script, 0, cgroup).map_err(|e| format!("make a process: {}", e.desc()))?;
