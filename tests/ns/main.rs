@@ -5,6 +5,7 @@ mod hostile;
 mod kinds;
 mod leave;
 mod lives;
+mod readiness;
 mod sessions;
 mod stops;
 
