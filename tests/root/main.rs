@@ -6,6 +6,7 @@ mod inside;
 mod life;
 mod limits;
 mod mistakes;
+mod ready;
 
 use tests::need::{Need, have};
 
