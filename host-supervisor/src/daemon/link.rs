@@ -83,7 +83,11 @@ impl Daemon {
 
     fn told(&mut self, name: &str, report: Report) {
         match report {
-            Report::Hello { .. } => {}
+            Report::Hello { .. } => {
+                if let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) {
+                    run.executed = true;
+                }
+            }
             Report::Ready { .. } => self.step(name, Event::Ready),
             Report::Unit(status) => self.unit_changed(name, status),
             Report::Units { units, .. } => units.into_iter().for_each(|u| self.unit_changed(name, u)),
