@@ -191,8 +191,13 @@ impl Host {
         self.kill_supervisor();
         then(self);
         signal(self.keeper(), nix::libc::SIGCONT);
-        self.until("another supervisor", |h| h.supervisor() != before);
+        self.succeeds(before);
         self.answers();
+    }
+
+    /// Waits until another supervisor than this one has the lock.
+    pub(crate) fn succeeds(&self, before: Option<u32>) {
+        self.until("another supervisor", |h| h.supervisor().is_some_and(|pid| Some(pid) != before));
     }
 
     /// Waits for the first process; its exit code.

@@ -1,9 +1,11 @@
 //! kills: the supervisor is killed again and again while containers end. Nothing is lost, nothing counts twice.
 use crate::host::{Host, can};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-/// So often the supervisor is killed.
-const KILLS: usize = 50;
+/// Hosts at the same time, and how often the supervisor of each is killed.
+const HOSTS: u32 = 5;
+const KILLS: usize = 10;
 /// Containers that end all the time and come back each time.
 const BUSY: [&str; 4] = ["a", "b", "c", "d"];
 /// So many ends are remembered.
@@ -28,18 +30,26 @@ fn fifty_kills_lose_no_exit_and_restart_nothing_that_should_not_be() {
     if !can("fifty_kills_lose_no_exit_and_restart_nothing_that_should_not_be") {
         return;
     }
+    std::thread::scope(|scope| {
+        (0..HOSTS).for_each(|seed| drop(scope.spawn(move || kills(Chance(seed)))));
+    });
+}
+
+fn kills(mut chance: Chance) {
     let quiet = [("steady", "Restart=always"), ("once", "Restart=no"), ("halted", "Restart=always")];
     let units: Vec<_> = BUSY.iter().map(|n| (*n, "Restart=always")).chain(quiet).collect();
     let host = Host::with(&units);
     host.ok(&["stop", "--now", "halted"]);
     let steady = host.pid("steady");
-    let mut chance = Chance(2026);
     let mut codes: BTreeMap<&str, Vec<u8>> = BUSY.iter().map(|n| (*n, Vec::new())).collect();
     for kill in 0..KILLS {
         if kill == KILLS / 2 {
             host.end("once", 77);
         }
         let before = host.supervisor();
+        // One that dies young again and again is started again ever more slowly.
+        let old = Instant::now() + Duration::from_secs(1);
+        host.until("an old supervisor", |h| h.ct(&["list"]).status.success() && Instant::now() > old);
         for name in BUSY {
             for _ in 0..chance.below(3) {
                 let code = u8::try_from(chance.below(126)).expect("below 126");
@@ -52,7 +62,7 @@ fn fifty_kills_lose_no_exit_and_restart_nothing_that_should_not_be() {
             let _answer = host.ct(&["list"]);
         }
         host.kill_supervisor();
-        host.until("another supervisor", |h| h.supervisor() != before);
+        host.succeeds(before);
     }
     for name in BUSY {
         let codes = &codes[name];

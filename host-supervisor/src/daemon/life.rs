@@ -54,15 +54,17 @@ impl Daemon {
         let Some(c) = self.fleet.get_mut(name) else { return };
         let before = c.state();
         let intents = c.machine.step(event, now());
-        for intent in intents {
-            self.carry_out(name, intent);
-        }
+        // Nobody is told what is not written down.
+        let (told, done): (Vec<_>, Vec<_>) =
+            intents.into_iter().partition(|i| matches!(i, Intent::Announce(_)));
+        done.into_iter().for_each(|i| self.carry_out(name, i));
         let Some(c) = self.fleet.get_mut(name) else { return };
         let after = c.state();
         if before != after {
             c.since = now();
         }
         self.keep(name);
+        told.into_iter().for_each(|i| self.carry_out(name, i));
         if before != after {
             self.event(name, None, "state", after.word());
             let replies = self.waiters.changed(name, &self.fleet);
@@ -214,6 +216,14 @@ impl Daemon {
             return self.start_over(name);
         }
         let leave = c.run.as_ref().and_then(|r| r.leave);
+        let begun = matches!(c.machine.state(), State::Starting { .. }) && matches!(exit, Exit::Code(_));
+        if begun && matches!(running.spec.init, Init::Guest(_)) {
+            // What has an exit code has been executed, and that is all that a guest has to do to be ready.
+            [Event::Forked(ExecPhase::Start), Event::Executed(ExecPhase::Start), Event::Ready]
+                .into_iter()
+                .for_each(|e| self.step(name, e));
+        }
+        let Some(c) = self.fleet.get_mut(name) else { return };
         let oom = match gone {
             Some((_, oom)) => oom,
             None => observe::oom_kills(&self.facts.cgroups, &running.spec) > running.oom_before,

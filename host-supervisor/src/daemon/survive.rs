@@ -192,9 +192,12 @@ impl Daemon {
     fn ended_meanwhile(&mut self, name: &str, run: Running) {
         let oom = observe::oom_kills(&self.facts.cgroups, &run.spec) > run.oom_before;
         self.remove_leftovers(name, &run.spec);
-        if let Some(c) = self.fleet.get_mut(name) {
-            c.missing = Some(Missing { until: now(), gone: Some((run, oom)) });
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        if !c.machine.main() && !matches!(c.machine.state(), State::Starting { .. }) {
+            // How it ended was written down before; what follows from it is left to do.
+            return self.step(name, Event::Empty);
         }
+        c.missing = Some(Missing { until: now(), gone: Some((run, oom)) });
         self.await_exit(name);
     }
 
