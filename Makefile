@@ -57,8 +57,9 @@ demo:
 	$(MAKE) --no-print-directory programs
 	CT_BIN_DIR='$(BIN)' CT_DEMO_CACHE='$(TARGET)/demo-cache' demo/run
 
-bench: programs
-	CT_BIN_DIR='$(BIN)' tests/bench/run
+bench:
+	tests/bench/setup
+	tests/bench/run
 
 lint:
 	$(CARGO) fmt --all --check

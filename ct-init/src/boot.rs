@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use rustix::mount::MountFlags;
 use std::ffi::CStr;
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
@@ -132,12 +132,27 @@ pub fn settle() -> Vec<String> {
     let mut notices = Vec::new();
     loop {
         match rustix::fs::openat(CWD, "/dev/null", OFlags::RDWR, Mode::empty()) {
-            Ok(fd) if std::os::fd::AsRawFd::as_raw_fd(&fd.as_fd()) <= 2 => {
+            Ok(fd) if fd.as_raw_fd() <= 2 => {
                 // Stays open for good: it is one of the three.
                 let _fd = std::os::fd::IntoRawFd::into_raw_fd(fd);
             }
             Ok(_) | Err(_) => break,
         }
+    }
+    // Descriptors that a service is handed sockets as stay taken, so that no other has such a number in a child.
+    let last = 2 + i32::try_from(crate::engine::sockets::MAX_SOCKETS).unwrap_or(0);
+    while let Ok(fd) = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), 3) {
+        if fd.as_raw_fd() > last {
+            break;
+        }
+        let _fd = std::os::fd::IntoRawFd::into_raw_fd(fd);
+    }
+    // A blocked SIGCHLD would leave every service's end unseen.
+    let none = nix::sys::signal::SigSet::empty();
+    let unblocked =
+        nix::sys::signal::sigprocmask(nix::sys::signal::SigmaskHow::SIG_SETMASK, Some(&none), None);
+    if let Err(e) = unblocked {
+        notices.push(format!("unblock signals: {e}"));
     }
     let mut limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     limit.current = limit.maximum;

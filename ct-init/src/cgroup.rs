@@ -38,7 +38,8 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Takes the tree at `top`: moves this process to its leaf and hands `wanted` controllers down.
+    /// Takes the tree at `top`: moves this process to its leaf and hands `wanted` controllers down. Without any it stays
+    /// where it is: a move makes all forks of the host wait for a grace period, 8 to 15 ms.
     /// Controllers that can't be had come back as sentences.
     pub fn take(top: &Path, wanted: &[String]) -> Result<(Tree, Vec<String>), CgroupError> {
         let is_v2 = rustix::fs::statfs(top).is_ok_and(|s| s.f_type == CGROUP2);
@@ -49,7 +50,9 @@ impl Tree {
             make(&top.join(leaf))?;
         }
         // First out of the root group: a group with processes can't hand controllers down.
-        write(&top.join("init"), "cgroup.procs", "0")?;
+        if !wanted.is_empty() {
+            write(&top.join("init"), "cgroup.procs", "0")?;
+        }
         let mut tree = Tree { top: top.to_owned(), controllers: Vec::new() };
         let mut notices = Vec::new();
         for name in wanted {
@@ -72,6 +75,11 @@ impl Tree {
     /// The group of all exec sessions.
     pub fn sessions(&self) -> Result<Group, CgroupError> {
         Group::open(self.top.join("exec"))
+    }
+
+    /// The group of a check, which one run of it has for itself.
+    pub fn check(&self, name: &str) -> Result<Group, CgroupError> {
+        Group::open(self.top.join("exec").join(name))
     }
 
     /// Writes a unit's limits. What can't be enforced comes back as sentences, and the others hold.

@@ -115,6 +115,9 @@ impl Link {
                 if engine.is_ready() {
                     self.wire.send(&Report::Ready { failed: engine.failed() }, None)?;
                 }
+                if let Some(report) = engine.standing() {
+                    self.wire.send(&report, None)?;
+                }
             }
             Request::Unit { tag, unit, verb } => engine.request(number, tag, &unit, verb),
             Request::List { tag } => self.list(tag, engine)?,

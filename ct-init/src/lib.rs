@@ -3,12 +3,14 @@
 //! One thread, one loop. It never blocks, never panics on what it reads, and never leaves unless told.
 pub mod boot;
 pub mod cgroup;
+pub mod check;
 pub mod clock;
 pub mod control;
 pub mod effect;
 pub mod engine;
 pub mod environment;
 pub mod halt;
+pub mod health;
 pub mod keeper;
 pub mod load;
 pub mod log;
@@ -25,17 +27,14 @@ pub mod wire;
 /// What `ct-init` does when it is executed.
 pub fn main() -> std::process::ExitCode {
     let mut words = std::env::args_os().skip(1);
-    if std::process::id() != 1 && words.next().is_some_and(|w| w == "remove") {
-        // What PID 1 hands to a child, so that a large tree doesn't keep it busy.
-        words.for_each(|path| effect::directories::remove(&root::Root::new("/"), &path.to_string_lossy()));
-        return std::process::ExitCode::SUCCESS;
+    if std::process::id() != 1
+        && let Some(verb) = words.next()
+    {
+        let words: Vec<std::ffi::OsString> = words.collect();
+        return child(&verb.to_string_lossy(), &words);
     }
     if std::process::id() != 1 {
-        eprintln!(
-            "ct-init: it is the first process of a container or a host (PID 1); here it is process {}",
-            std::process::id()
-        );
-        return std::process::ExitCode::from(2);
+        return usage();
     }
     let start = boot::take_over();
     let (log, waiting) = log::logger(true);
@@ -54,6 +53,33 @@ pub fn main() -> std::process::ExitCode {
             std::process::ExitCode::FAILURE
         }
     }
+}
+
+/// What PID 1 has a child of its own do.
+fn child(verb: &str, words: &[std::ffi::OsString]) -> std::process::ExitCode {
+    use std::os::unix::process::CommandExt;
+    match (verb, words) {
+        // So that a large tree doesn't keep PID 1 busy.
+        ("remove", paths) => {
+            let root = root::Root::new("/");
+            paths.iter().for_each(|path| effect::directories::remove(&root, &path.to_string_lossy()));
+            std::process::ExitCode::SUCCESS
+        }
+        // A program that is handed sockets wants to see its own pid in LISTEN_PID.
+        ("listen", [path, name, rest @ ..]) => {
+            let pid = std::process::id().to_string();
+            let e = std::process::Command::new(path).arg0(name).args(rest).env("LISTEN_PID", pid).exec();
+            eprintln!("ct-init: execute {}: {e}", path.display());
+            std::process::ExitCode::from(127)
+        }
+        (_, _) => usage(),
+    }
+}
+
+fn usage() -> std::process::ExitCode {
+    let pid = std::process::id();
+    eprintln!("ct-init: it is the first process of a container or a host (PID 1); here it is process {pid}");
+    std::process::ExitCode::from(2)
 }
 
 /// An error and its causes in one line.

@@ -5,6 +5,7 @@ use crate::cgroup::Tree;
 use crate::control::{Link, MAX_LINKS, Then};
 use crate::effect::powers::Powers;
 use crate::engine::unit::Id;
+use crate::engine::vigil::Ear;
 use crate::engine::{Engine, Want};
 use crate::halt::{Asked, Signals, finish};
 use crate::log::{NAME, Waiting};
@@ -41,6 +42,8 @@ enum Source {
     Output(usize),
     Group(usize),
     Errors(usize),
+    Socket(usize),
+    Ear(usize),
 }
 
 impl Source {
@@ -54,12 +57,14 @@ impl Source {
             Source::Output(n) => (5, n),
             Source::Group(n) => (6, n),
             Source::Errors(n) => (7, n),
+            Source::Socket(n) => (8, n),
+            Source::Ear(n) => (9, n),
         };
-        Token(number << 3 | kind)
+        Token(number << 4 | kind)
     }
     fn of(token: Token) -> Source {
-        let number = token.0 >> 3;
-        match token.0 & 7 {
+        let number = token.0 >> 4;
+        match token.0 & 15 {
             0 => Source::Notify,
             1 => Source::Signals,
             2 => Source::Listener,
@@ -67,7 +72,9 @@ impl Source {
             4 => Source::Link(number),
             5 => Source::Output(number),
             6 => Source::Group(number),
-            _ => Source::Errors(number),
+            7 => Source::Errors(number),
+            8 => Source::Socket(number),
+            _ => Source::Ear(number),
         }
     }
 }
@@ -100,6 +107,7 @@ impl Pid1 {
         let mut engine = Engine::new(root.clone(), log.clone(), start.handover, store);
         engine.tree = take_tree(&engine, &log);
         engine.powers = Powers::find();
+        engine.own = own_file(&root, &log);
         let notify = bind(&root, NOTIFY, &log);
         let syslog = bind(&root, SYSLOG, &log);
         link_syslog(&root, &log);
@@ -190,6 +198,12 @@ impl Pid1 {
                 self.engine.group_changed(Id(id));
                 self.engine.settle();
             }
+            Source::Socket(id) => self.engine.called(Id(id)),
+            Source::Ear(ear) => {
+                if self.engine.hear(Ear::of(ear)) == Drained::More {
+                    self.again.insert(source);
+                }
+            }
             Source::Errors(pid) => {
                 self.engine.exec_result(i32::try_from(pid).unwrap_or(0));
                 self.engine.settle();
@@ -220,7 +234,10 @@ impl Pid1 {
         for _ in 0..DATAGRAMS_A_TURN {
             let Some(fd) = &self.syslog else { return };
             match socket::receive(fd, 8192) {
-                Ok(Some(datagram)) => self.engine.keep_syslog(&datagram),
+                Ok(Some(datagram)) => {
+                    socket::forward(fd, &self.engine.root, &datagram);
+                    self.engine.keep_syslog(&datagram);
+                }
                 Ok(None) => return,
                 Err(e) => {
                     error!(self.log, "stops listening to syslog"; "why" => %e);
@@ -352,6 +369,20 @@ impl Pid1 {
                 self.listen(Source::Output(id.0), self.engine.output_fd(id), Interest::READABLE);
             }
             Want::Group(id) => self.listen(Source::Group(id.0), self.engine.group_fd(id), Interest::PRIORITY),
+            Want::Ear(ear) => {
+                self.listen(Source::Ear(ear as usize), self.engine.ear(ear), Interest::READABLE)
+            }
+            Want::Sockets(id) => {
+                for fd in self.engine.socket_fds(id) {
+                    self.listen(Source::Socket(id.0), Some(fd), Interest::READABLE);
+                }
+            }
+            Want::NoSockets(id) => {
+                for fd in self.engine.socket_fds(id) {
+                    // One that is not listened to already is what was wanted.
+                    let _not_there = self.poll.registry().deregister(&mut SourceFd(&fd.as_raw_fd()));
+                }
+            }
             Want::Errors(pid) => {
                 let number = usize::try_from(pid).unwrap_or(0);
                 self.listen(Source::Errors(number), self.engine.errors_fd(pid), Interest::READABLE);
@@ -404,6 +435,16 @@ fn take_tree(engine: &Engine, log: &Logger) -> Option<Tree> {
         }
         Err(e) => {
             warn!(log, "no cgroups: services are tracked by their sessions"; "why" => crate::chain(&e));
+            None
+        }
+    }
+}
+
+fn own_file(root: &Root, log: &Logger) -> Option<OwnedFd> {
+    match root.open("/proc/self/exe", rustix::fs::OFlags::PATH) {
+        Ok(fd) => Some(fd),
+        Err(e) => {
+            error!(log, "can't open its own file: no sockets are handed over"; "why" => %e);
             None
         }
     }

@@ -6,7 +6,9 @@
 //! [`Request::Hello`]; what it asks for decides what the connection is: a control connection, one exec session or
 //! one log stream.
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use units::machine::Cause;
+use units::schema::{Health, ReadyWhen};
 
 /// The listening socket's descriptor in a fresh ct-init.
 pub const LISTEN_FD: i32 = 3;
@@ -34,6 +36,12 @@ pub struct Handover {
     pub controllers: Vec<String>,
     /// Warnings about the container that belong in its log, said once at start.
     pub notices: Vec<String>,
+    /// When it counts as ready, once its default target is reached.
+    pub ready: ReadyWhen,
+    /// What to run from time to time once it is ready.
+    pub health: Option<Health>,
+    /// Send [`Report::Alive`] so often.
+    pub keep_alive: Option<Duration>,
 }
 
 /// From the host (or a `ct` that the host introduced) to ct-init.
@@ -164,10 +172,11 @@ pub enum Report {
     Hello {
         /// ct-init's [`VERSION`].
         version: u16,
-        /// Whether the default target is reached.
+        /// Whether it is ready as its unit says.
         ready: bool,
     },
-    /// The default target is reached (or was; sent again on `Watch`). `failed` lists the units that have failed.
+    /// The default target is reached and `ReadyWhen=` holds (or did; sent again on `Watch`). `failed` lists the units
+    /// that have failed.
     Ready {
         /// Their names.
         failed: Vec<String>,
@@ -194,6 +203,12 @@ pub enum Report {
     Leaving(Leave),
     /// A warning about a unit file: not applied directives, mistakes.
     Notice(String),
+    /// The default target is reached, `ReadyWhen=` does not hold yet: what it waits for. Sent again on `Watch`.
+    Waits(String),
+    /// The loop turns; every `keep_alive`.
+    Alive,
+    /// The health check has failed too often in a row, and how it failed last. Sent again on `Watch`, while it is so.
+    Unhealthy(String),
 }
 
 /// Why ct-init ends.

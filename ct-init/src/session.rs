@@ -145,7 +145,8 @@ fn terminal(asked: Option<(u16, u16)>, uid: u32) -> Result<(OwnedFd, OwnedFd), E
     Ok((master, slave))
 }
 
-fn command(
+/// The end of a script: environment, directory, program.
+pub(crate) fn command(
     script: &mut Script,
     root: &Root,
     exec: &Exec,

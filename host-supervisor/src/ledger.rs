@@ -20,6 +20,9 @@ pub struct Durable {
     pub ids: IdRange,
     /// Whether it was last wanted up, for `Autostart=last`.
     pub wanted_up: bool,
+    /// The last ends, the newest first.
+    #[serde(default)]
+    pub exits: Vec<ExitRow>,
 }
 
 /// A container's life, as the next supervisor of this boot takes it up: `run/ct/lives/NAME.json`. One file, replaced as
@@ -30,8 +33,6 @@ pub struct Life {
     pub boot_id: String,
     /// Its life cycle and counters.
     pub machine: Kept,
-    /// The last ends, newest first.
-    pub exits: Vec<ExitRow>,
     /// What of it is, or may be, on this machine.
     pub run: Option<Running>,
 }
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     fn durable() -> Durable {
-        Durable { ids: IdRange { base: 65536, size: 65536 }, wanted_up: true }
+        Durable { ids: IdRange { base: 65536, size: 65536 }, wanted_up: true, exits: vec![] }
     }
 
     #[test]

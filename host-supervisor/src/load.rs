@@ -7,8 +7,8 @@ use units::catalog::{Catalog, Loaded};
 use units::merge::Fragment;
 use units::{Diagnostics, UnitName};
 
-/// Where container units are, the first wins.
-pub const SEARCH: [&str; 2] = ["/etc/ct", "/usr/lib/ct"];
+/// Where container units are, the first wins. /run/ct/units holds what `ct set` changes for one run.
+pub const SEARCH: [&str; 3] = ["/etc/ct", "/run/ct/units", "/usr/lib/ct"];
 
 /// Reads host.conf and what is in host.conf.d, in order of the names.
 pub fn load_host_conf(paths: &Paths) -> (HostConf, Diagnostics) {

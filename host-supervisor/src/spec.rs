@@ -2,6 +2,8 @@
 use crate::facts::Controller;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::time::Duration;
+use units::schema::{Health, ReadyWhen};
 
 /// Everything a start plan needs to know of one container.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,7 +23,11 @@ pub struct Spec {
     /// `default.target`, or what `Unit=` says.
     pub unit: String,
     /// When it counts as ready.
-    pub ready: String,
+    pub ready: ReadyWhen,
+    /// What ct-init runs from time to time to see whether it is well.
+    pub health: Option<Health>,
+    /// ct-init has to be heard of this often.
+    pub watchdog: Option<Duration>,
     /// For ct-init and everything inside.
     pub environment: Vec<(String, String)>,
     /// Host directories and files inside.

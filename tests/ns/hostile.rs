@@ -23,7 +23,6 @@ fn nonsense_closes_the_connection_and_nothing_else() {
         root.service("a", "ExecStart=/bin/sleep 1000");
     });
     let mut watch = pid1.ready();
-    let before = descriptors(&pid1);
     let huge_list: Vec<u8> = [vec![5], vec![0xff; 9], vec![1]].concat();
     let cases: Vec<(&str, Vec<Vec<u8>>)> = vec![
         ("no greeting", vec![postcard::to_stdvec(&Request::Watch).expect("encode")]),
@@ -38,13 +37,18 @@ fn nonsense_closes_the_connection_and_nothing_else() {
         ("an exec with a huge list", vec![hello(), huge_list]),
         ("not UTF-8", vec![hello(), vec![2, 1, 2, 0xff, 0xfe, 0]]),
     ];
-    for (what, packets) in cases {
-        let mut client = Client::silent(&pid1.socket());
-        packets.iter().for_each(|p| client.raw(p, &[]));
-        client.closed();
-        assert_eq!(watch.state("a.service").active, "active", "{what}");
-    }
-    assert_eq!(descriptors(&pid1), before);
+    let mut round = || {
+        for (what, packets) in &cases {
+            let mut client = Client::silent(&pid1.socket());
+            packets.iter().for_each(|p| client.raw(p, &[]));
+            client.closed();
+            assert_eq!(watch.state("a.service").active, "active", "{what}");
+        }
+        descriptors(&pid1)
+    };
+    // What the boot had open for a moment is closed after the first round.
+    let before = round();
+    assert_eq!(round(), before);
 }
 
 #[test]

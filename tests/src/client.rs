@@ -105,6 +105,12 @@ pub struct Watch {
     pub notices: Vec<String>,
     /// Every `active/sub` of every unit, in order.
     pub history: Vec<(String, String)>,
+    /// What it waited for, in order.
+    pub waits: Vec<String>,
+    /// Why it was unhealthy, in order.
+    pub unhealthy: Vec<String>,
+    /// Keep-alives.
+    pub alive: u32,
     /// Why ct-init leaves.
     pub leaving: Option<ct_init::proto::Leave>,
     done: BTreeMap<u32, Result<(), String>>,
@@ -123,6 +129,9 @@ impl Watch {
             ready: None,
             notices: Vec::new(),
             history: Vec::new(),
+            waits: Vec::new(),
+            unhealthy: Vec::new(),
+            alive: 0,
             leaving: None,
             done: BTreeMap::new(),
             listed: None,
@@ -142,6 +151,9 @@ impl Watch {
             }
             Some(Report::Leaving(why)) => self.leaving = Some(why),
             Some(Report::Notice(text)) => self.notices.push(text),
+            Some(Report::Waits(text)) => self.waits.push(text),
+            Some(Report::Unhealthy(text)) => self.unhealthy.push(text),
+            Some(Report::Alive) => self.alive += 1,
         }
         true
     }

@@ -1,6 +1,7 @@
 //! fake: a host that keeps state as the kernel would, and fails where it is told to. Touches no machine.
 use host_supervisor::apply::{Cause, Host, Undo};
 use host_supervisor::facts::{Cgroups, Controller};
+use host_supervisor::plan::child::Child;
 use host_supervisor::plan::{Group, Step, Tree};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ pub struct FakeGroup {
 /// The container's first process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FakeChild {
+    joins: Vec<Group>,
     mapped: bool,
     running: bool,
 }
@@ -216,21 +218,22 @@ impl FakeHost {
         }
     }
 
-    fn clone_child(&mut self, group: Option<&str>) -> Result<Undo, Cause> {
+    fn clone_child(&mut self, child: &Child) -> Result<Undo, Cause> {
         if self.roots.is_empty() || !self.listening {
             return said("a root and a socket come before the child");
         }
         if self.child.is_some() {
             return said("there is a child already");
         }
-        if let Some(path) = group {
-            let group = Group { tree: Tree::Unified, path: path.to_owned() };
+        if let Some(path) = &child.group {
+            let group = Group { tree: Tree::Unified, path: path.clone() };
             if !self.group(&group)?.enabled.is_empty() {
                 return said(format!("{group}: hands controllers down (EBUSY)"));
             }
             self.group(&group)?.populated = true;
         }
-        self.child = Some(FakeChild { mapped: false, running: false });
+        let joins = child.joins.iter().map(|j| j.group.clone()).collect();
+        self.child = Some(FakeChild { joins, mapped: false, running: false });
         Ok(Undo::KillChild)
     }
 
@@ -290,15 +293,16 @@ impl Host for FakeHost {
                 self.listening = true;
                 return Ok(Undo::Unlisten(path.clone()));
             }
-            Step::Clone(child) => return self.clone_child(child.group.as_deref()),
+            Step::Clone(child) => return self.clone_child(child),
             Step::MapChild(_) => self.child()?.mapped = true,
-            Step::Join(g) => self.join(g)?,
             Step::Go => {
                 let child = self.child()?;
                 if child.running {
                     return said("it runs already");
                 }
                 child.running = true;
+                let joins = child.joins.clone();
+                joins.iter().try_for_each(|g| self.join(g))?;
             }
             Step::Thaw(_) => {}
             Step::Kill(g) => self.kill(g),

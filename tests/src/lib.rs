@@ -7,4 +7,5 @@ pub mod need;
 pub mod pid1;
 pub mod programs;
 pub mod rootfs;
+pub mod supervisor;
 pub mod wait;

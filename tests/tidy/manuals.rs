@@ -36,7 +36,8 @@ fn completion() -> Option<(BTreeSet<String>, BTreeSet<String>)> {
     for line in script.lines().filter(|l| l.starts_with("complete -c ct")) {
         let after = |key: &str| {
             let word = line.split(key).nth(1)?.split_whitespace().next()?;
-            Some(word.trim_matches(['"', '\'']).to_owned())
+            // A value with a description is one quoted word, cut at a tab: `ready\t''`. It is no command.
+            Some(word.trim_matches(['"', '\'']).to_owned()).filter(|w| !w.contains("\\t"))
         };
         commands.extend(after(" -f -a ").or_else(|| after(" -a ").filter(|_| line.contains(" -f "))));
         flags.extend(after(" -l ").map(|f| format!("--{f}")));

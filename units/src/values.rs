@@ -2,6 +2,7 @@
 //!
 //! The types are here; how each is read and written is in a file of its own below `values/`. What `Display` writes,
 //! `FromStr` reads back to the same value.
+pub mod calendar;
 pub mod capability;
 mod cpus;
 mod limits;

@@ -12,6 +12,7 @@ use powers::{Powers, hard_limit};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use units::schema::service::{Command, Context, ExecPhase, Service};
 
 /// Why a command can't even be tried.
@@ -113,16 +114,22 @@ pub struct Launch<'a> {
     pub stdio: &'a stdio::Stdio,
     /// Facts that become variables.
     pub facts: &'a Facts<'a>,
+    /// ct-init's own file, for a program that is handed sockets.
+    pub own: RawFd,
     /// What this PID 1 may do to processes of its own.
     pub powers: Powers,
     /// The directory that holds the private /tmp, if it has one.
     pub private_tmp: Option<&'a str>,
 }
 
-/// The script for one command line.
-pub fn script(launch: &Launch<'_>, command: &Command) -> Result<Script, SetupError> {
+/// The script for one command line. `handed` are the sockets it gets, and their names.
+pub fn script(
+    launch: &Launch<'_>,
+    command: &Command,
+    handed: &(Vec<OwnedFd>, String),
+) -> Result<Script, SetupError> {
     let context = &launch.service.context;
-    let env = environment::build(context, launch.facts, &environment_files(launch.root, context)?);
+    let mut env = environment::build(context, launch.facts, &environment_files(launch.root, context)?);
     let argv = argv(command, &env);
     let path = program(launch.root, &command.program)?;
     let sandboxed = !command.full_privileges;
@@ -147,11 +154,45 @@ pub fn script(launch: &Launch<'_>, command: &Command) -> Result<Script, SetupErr
     if sandboxed && context.no_new_privileges {
         script.push(Op::NoNewPrivs);
     }
-    script.push(Op::CloseFrom(3));
-    let env = env.iter().map(|(k, v)| c(&format!("{k}={v}"))).collect::<Result<Vec<_>, _>>()?;
-    let argv = argv.iter().map(|a| c(a)).collect::<Result<Vec<_>, _>>()?;
-    script.push(Op::Exec { path: c(&path)?, argv, env });
+    if handed.0.is_empty() {
+        script.push(Op::CloseFrom(3));
+        script.push(Op::Exec { path: c(&path)?, argv: strings(argv)?, env: variables(&env)? });
+    } else {
+        hand_over(&mut script, launch.own, handed, &path, argv, &mut env)?;
+    }
     Ok(script)
+}
+
+/// The sockets become descriptors 3 and up. LISTEN_PID has to be the process's own, which only it knows: ct-init's
+/// own file is executed first and sets it.
+fn hand_over(
+    script: &mut Script,
+    own: RawFd,
+    (fds, names): &(Vec<OwnedFd>, String),
+    path: &str,
+    argv: Vec<String>,
+    env: &mut BTreeMap<String, String>,
+) -> Result<(), SetupError> {
+    env.insert("LISTEN_FDS".to_owned(), fds.len().to_string());
+    env.insert("LISTEN_FDNAMES".to_owned(), names.clone());
+    let mut next = 3;
+    for fd in fds {
+        script.push(Op::Dup { from: fd.as_raw_fd(), to: next });
+        next += 1;
+    }
+    script.push(Op::CloseFrom(next));
+    let words = ["ct-init", "listen", path].map(str::to_owned).into_iter().chain(argv);
+    let (argv, env) = (strings(words.collect())?, variables(env)?);
+    script.push(Op::ExecFd { fd: own, argv, env });
+    Ok(())
+}
+
+fn strings(list: Vec<String>) -> Result<Vec<CString>, SetupError> {
+    list.iter().map(|s| c(s)).collect()
+}
+
+fn variables(env: &BTreeMap<String, String>) -> Result<Vec<CString>, SetupError> {
+    env.iter().map(|(k, v)| c(&format!("{k}={v}"))).collect()
 }
 
 fn only_start_as_user(launch: &Launch<'_>) -> bool {

@@ -11,12 +11,14 @@ pub struct Powers {
     pub raises_limits: bool,
     /// Nice values below 0 are granted.
     pub raises_priority: bool,
+    /// Mount namespaces can be made, for PrivateTmp=.
+    pub mounts: bool,
 }
 
 /// Everything.
 impl Default for Powers {
     fn default() -> Powers {
-        Powers { oom_floor: None, raises_limits: true, raises_priority: true }
+        Powers { oom_floor: None, raises_limits: true, raises_priority: true, mounts: true }
     }
 }
 
@@ -24,8 +26,10 @@ impl Powers {
     /// Tries on this process.
     pub fn find() -> Powers {
         let oom_floor = oom_floor();
+        let mounts = caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_SYS_ADMIN);
+        let mounts = mounts.unwrap_or(false);
         // Both hang on CAP_SYS_RESOURCE of the host.
-        Powers { oom_floor, raises_limits: oom_floor.is_none(), raises_priority: raises_priority() }
+        Powers { oom_floor, raises_limits: oom_floor.is_none(), raises_priority: raises_priority(), mounts }
     }
 }
 

@@ -29,6 +29,17 @@ impl Engine {
             Outcome::Reloaded(_) => (),
         }
         self.answer(id, outcome);
+        let now = crate::clock::now();
+        if outcome == Outcome::Up {
+            self.begin_timer(id, now);
+            self.timers_of(&name, true, now);
+        }
+        if at_rest {
+            self.end_timer(id);
+            self.timers_of(&name, false, now);
+            self.close_sockets(id);
+            self.listen_again(id);
+        }
         if at_rest && matches!(outcome, Outcome::Down | Outcome::Failed(_)) && self.leaving.is_none() {
             self.take_along(id);
             self.follow_up(id, outcome);
@@ -103,6 +114,7 @@ impl Engine {
                 (Aim::Start, Outcome::Down) => Ok(()),
                 (Aim::Restart, Outcome::Down) if !at_rest => return true,
                 (Aim::Restart, Outcome::Down) => Err(format!("{name} was stopped meanwhile")),
+                (Aim::Stop, Outcome::Failed(_)) if !at_rest => Err(format!("{name}: {why}")),
                 (Aim::Stop, Outcome::Down | Outcome::Failed(_) | Outcome::Skipped) => Ok(()),
                 (Aim::Stop, Outcome::Up) => Err(format!("{name} was started meanwhile")),
                 (Aim::Reload, Outcome::Reloaded(true)) => Ok(()),

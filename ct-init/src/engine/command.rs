@@ -9,6 +9,7 @@ use crate::load::check;
 use crate::output::pipe::Pipe;
 use crate::ready::socket::NOTIFY;
 use slog::{info, warn};
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::Duration;
 use units::machine::{Cause, Event, Exit};
@@ -76,7 +77,9 @@ impl Engine {
         self.ensure_group(id, service);
         directories::make(&self.root, &service.context, &identity)?;
         let has_tmp = self.slot(id).is_some_and(|s| s.run.private_tmp.is_some());
-        if service.context.private_tmp && !has_tmp {
+        if service.context.private_tmp && !self.powers.mounts {
+            info!(self.log, "PrivateTmp= is not applied: no mount namespaces here"; "unit" => %unit.name);
+        } else if service.context.private_tmp && !has_tmp {
             let made = directories::make_private_tmp(&self.root, unit.name.as_str(), &invocation)?;
             if let Some(slot) = self.slot_mut(id) {
                 slot.run.private_tmp = Some(made);
@@ -178,16 +181,23 @@ impl Engine {
             identity,
             stdio: &stdio,
             facts: &facts,
+            own: self.own.as_ref().map_or(-1, AsRawFd::as_raw_fd),
             powers: self.powers,
             private_tmp,
         };
-        let script = script(&launch, command)?;
+        let is_start = phase == ExecPhase::Start;
+        let handed = if is_start { self.handed(&slot.unit.name)? } else { Default::default() };
+        let script = script(&launch, command, &handed)?;
         let cgroup = slot.run.group.as_ref().map(crate::cgroup::Group::directory);
         let spawned = ct_sys::spawn(&script, 0, cgroup)
             .map_err(|e| SetupError::Clone(std::io::Error::from_raw_os_error(e as i32)))?;
         let pid = i32::try_from(spawned.pid).unwrap_or(0);
         self.nascent.insert(pid, Nascent { pid, errors: spawned.errors, script });
         self.wants.push_back(Want::Errors(pid));
+        if !handed.0.is_empty() {
+            let name = slot.unit.name.clone();
+            self.leave_to(&name);
+        }
         let is_main =
             phase == ExecPhase::Start && !matches!(service.kind, ServiceType::Oneshot | ServiceType::Forking);
         let Some(slot) = self.slot_mut(id) else { return Ok(()) };
@@ -252,7 +262,8 @@ impl Engine {
                 };
                 self.wants.push_back(Want::Session(link, progress));
             }
-            (Some(Owner::Other(_) | Owner::Generator) | None, _) => (),
+            (Some(Owner::Check(check)), Some(why)) => self.check_refused(check, &why.to_string()),
+            (Some(Owner::Other(_) | Owner::Generator | Owner::Check(_)) | None, _) => (),
         }
     }
 

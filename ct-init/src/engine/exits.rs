@@ -41,12 +41,13 @@ impl Engine {
                 self.wants.push_back(Want::Session(link, crate::session::Progress::Ended(how)));
             }
             Some(Owner::Generator) => self.generator_ended(pid),
+            Some(Owner::Check(why)) => self.check_ended(why, how),
             Some(Owner::Other(_)) | None => (),
         }
         match owner {
             Some(Owner::Main(id) | Owner::Control(id) | Owner::Other(id)) => self.check_empty(id),
             // Without cgroups, nobody else tells that a unit's last process has ended.
-            Some(Owner::Session(_) | Owner::Generator) | None => {
+            Some(Owner::Session(_) | Owner::Generator | Owner::Check(_)) | None => {
                 for id in self.every_id() {
                     if self.slot(id).is_some_and(|s| s.run.group.is_none() && !s.run.sessions.is_empty()) {
                         self.check_empty(id);
@@ -211,11 +212,10 @@ impl Engine {
 
     /// A child of its own removes a tree; nobody waits for it.
     fn remove_later(&mut self, path: &str) {
-        let own = self.root.open("/proc/self/exe", rustix::fs::OFlags::PATH);
-        let child = own.map_err(|e| e.to_string()).and_then(|own| {
-            let script = removal(own.as_raw_fd(), path).map_err(|e| e.to_string())?;
-            ct_sys::spawn(&script, 0, None).map(|_| ()).map_err(|e| e.desc().to_owned())
-        });
+        let Some(own) = &self.own else { return };
+        let child = removal(own.as_raw_fd(), path)
+            .map_err(|e| e.to_string())
+            .and_then(|script| ct_sys::spawn(&script, 0, None).map(|_| ()).map_err(|e| e.desc().to_owned()));
         if let Err(why) = child {
             warn!(self.log, "can't remove"; "path" => path, "why" => why);
         }

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use units::UnitName;
 use units::graph::{Absent, Ended, Graph, Job, Scheduler, Transaction};
 use units::machine::{Cause, Event, Machine, Policy, State};
-use units::schema::Body;
+use units::schema::{Body, ExecPhase};
 
 /// No notice is longer, in bytes.
 const MAX_NOTICE: usize = 4096;
@@ -35,7 +35,9 @@ impl Engine {
             let id = Id(self.slots.len());
             let policy = match &unit.body {
                 Body::Service(service) => Policy::of_service(service, &unit.unit),
-                Body::Target | Body::Container(_) | Body::Passive => Policy::passive(),
+                Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => {
+                    Policy::passive()
+                }
             };
             self.ids.insert(unit.name.clone(), id);
             self.slots.push(Slot {
@@ -192,6 +194,13 @@ impl Engine {
             self.scheduler.ended(name, if unmet == Event::Skip { Ended::Done } else { Ended::Failed });
             return;
         }
+        if let Err(why) = self.open_sockets(id) {
+            warn!(self.log, "can't listen"; "unit" => %name, "why" => &why);
+            self.push(id, Event::Refuse(Cause::Setup(ExecPhase::Start)));
+            self.note(id, why);
+            self.scheduler.ended(name, Ended::Failed);
+            return;
+        }
         self.push(id, Event::Start);
     }
 
@@ -201,24 +210,19 @@ impl Engine {
             return;
         }
         self.booted = true;
-        let failed = self.failed();
-        info!(self.log, "ready"; "failed units" => failed.len());
-        self.wants.push_back(Want::TellAll(Report::Ready { failed }));
-    }
-
-    /// Whether the default target is reached.
-    pub fn is_ready(&self) -> bool {
-        self.booted
+        self.target_reached();
     }
 
     /// The names of units that have failed; of very many, the first.
     pub fn failed(&self) -> Vec<String> {
         let failed = self.slots.iter().filter(|s| matches!(s.machine.state(), State::Failed(_)));
-        failed.map(|s| s.unit.name.to_string()).take(MAX_FAILED).collect()
+        let names = failed.map(|s| s.unit.name.to_string());
+        self.no_default.iter().cloned().chain(names).take(MAX_FAILED).collect()
     }
 
     /// Brings up the unit that the host has named, once the generators have ended.
     pub fn boot(&mut self) {
+        self.begin_vigil();
         if !self.generate() {
             self.boot_units();
         }
@@ -233,6 +237,7 @@ impl Engine {
         };
         if let Err(why) = started {
             error!(self.log, "can't start the default unit"; "why" => why);
+            self.no_default = Some(wanted);
         }
         self.settle();
     }
@@ -244,6 +249,7 @@ impl Engine {
         }
         info!(self.log, "stops all units"; "why" => ?why);
         self.leaving = Some(why);
+        self.end_vigil();
         self.scheduler = Scheduler::default();
         // Starts that still wait are over; whoever waits for them is told when the unit is down.
         let all = self.active();
@@ -253,7 +259,9 @@ impl Engine {
 
     /// Why it leaves, once nothing runs any more.
     pub fn has_stopped(&self) -> Option<Leave> {
-        self.leaving.filter(|_| self.slots.iter().all(|s| s.machine.is_at_rest()))
+        // What not even SIGKILL ends (or may end) is the kernel's to end, with PID 1.
+        let over = |s: &Slot| s.machine.is_at_rest() || matches!(s.machine.state(), State::Stuck { .. });
+        self.leaving.filter(|_| self.slots.iter().all(over))
     }
 
     /// Why it is on its way out, if it is.
@@ -266,7 +274,7 @@ impl Engine {
         let done = match UnitName::parse_short(unit, "service") {
             Ok(name) => self.act(link, tag, &name, verb),
             Err(_) if verb == Verb::DaemonReload => Some(self.daemon_reload()),
-            Err(e) => Some(Err(format!("{unit}: {e}"))),
+            Err(e) => Some(Err(format!("{unit:?}: {e}"))),
         };
         if let Some(result) = done {
             self.wants.push_back(Want::Tell(link, Report::Done { tag, result }));

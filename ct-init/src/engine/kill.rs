@@ -122,7 +122,7 @@ fn everything(slot: &Slot) -> BTreeSet<i32> {
 }
 
 /// Live processes of these sessions, from /proc: what stands in for a cgroup.
-pub(super) fn of_sessions(sessions: &[i32]) -> Vec<i32> {
+pub(crate) fn of_sessions(sessions: &[i32]) -> Vec<i32> {
     if sessions.is_empty() {
         return Vec::new();
     }

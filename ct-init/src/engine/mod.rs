@@ -4,10 +4,13 @@ pub mod command;
 pub mod exits;
 pub mod generators;
 pub mod jobs;
-pub mod kill;
+pub(crate) mod kill;
 pub mod notify;
+pub mod sockets;
 pub mod sources;
+pub mod timers;
 pub mod unit;
+pub mod vigil;
 
 use crate::cgroup::Tree;
 use crate::effect::powers::Powers;
@@ -17,6 +20,7 @@ use crate::proto::{Handover, Leave, Report};
 use crate::root::Root;
 use slog::Logger;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::os::fd::OwnedFd;
 use unit::{Id, Nascent, Slot};
 use units::UnitName;
 use units::graph::{Absent, Graph, Scheduler, Transaction};
@@ -36,6 +40,8 @@ pub enum Owner {
     Generator,
     /// An exec session's command; the number is its connection.
     Session(usize),
+    /// A check of the container as a whole.
+    Check(crate::check::For),
 }
 
 /// Something to do, in order.
@@ -56,6 +62,12 @@ pub enum Want {
     Group(Id),
     /// Listen for how this process's exec went.
     Errors(i32),
+    /// Listen for callers of this socket unit.
+    Sockets(Id),
+    /// Its service does that from now on.
+    NoSockets(Id),
+    /// Listen to this for the watch over the container as a whole.
+    Ear(vigil::Ear),
     /// A connection's exec session has got this far.
     Session(usize, crate::session::Progress),
     /// Say this to one connection.
@@ -82,6 +94,8 @@ pub struct Engine {
     pub loader: Loader,
     /// The container's cgroups, where there are any.
     pub tree: Option<Tree>,
+    /// ct-init's own file, for children that begin with it.
+    pub own: Option<OwnedFd>,
     /// What may be done to its services' processes.
     pub powers: Powers,
     slots: Vec<Slot>,
@@ -94,8 +108,13 @@ pub struct Engine {
     owners: HashMap<i32, Owner>,
     nascent: HashMap<i32, Nascent>,
     generating: generators::Running,
+    /// When the boot began.
+    begun_at: Tick,
+    vigil: vigil::Vigil,
     /// The first transaction has begun.
     begun: bool,
+    /// The unit that the host has named, if it can't be started.
+    no_default: Option<String>,
     /// The first transaction is over.
     booted: bool,
     /// It is on its way out.
@@ -113,6 +132,7 @@ impl Engine {
             store,
             wants: VecDeque::new(),
             tree: None,
+            own: None,
             powers: Powers::default(),
             slots: Vec::new(),
             ids: BTreeMap::new(),
@@ -123,7 +143,10 @@ impl Engine {
             owners: HashMap::new(),
             nascent: HashMap::new(),
             generating: generators::Running::default(),
+            begun_at: crate::clock::now(),
+            vigil: vigil::Vigil::default(),
             begun: false,
+            no_default: None,
             booted: false,
             leaving: None,
         }
@@ -176,6 +199,7 @@ impl Engine {
             self.graph = None;
             self.scheduler = Scheduler::default();
             ct_sys::proc::trim_heap();
+            ct_sys::proc::forget_code();
         }
     }
 
@@ -197,6 +221,7 @@ impl Engine {
     /// Fires what is due.
     pub fn timers(&mut self, now: Tick) {
         self.generators_late(now);
+        self.vigil_timers(now);
         for id in self.every_id() {
             let Some(slot) = self.slot(id) else { continue };
             if slot.machine.timer().is_some_and(|t| t <= now) {
@@ -204,6 +229,10 @@ impl Engine {
             }
             if self.slot(id).and_then(|s| s.run.pid_file).is_some_and(|(t, _)| t <= now) {
                 self.look_for_main(id, now);
+            }
+            if self.slot(id).and_then(|s| s.run.waiting).and_then(|w| w.deadline()).is_some_and(|t| t <= now)
+            {
+                self.look_at_timer(id, now);
             }
             if self.slot(id).and_then(|s| s.run.idle_until).is_some_and(|t| t <= now) {
                 self.end_idle(id);
@@ -216,9 +245,15 @@ impl Engine {
     pub fn deadline(&self) -> Option<Tick> {
         let of = |slot: &Slot| {
             let pid_file = slot.run.pid_file.map(|(t, _)| t);
-            slot.machine.timer().into_iter().chain(pid_file).chain(slot.run.idle_until).min()
+            slot.machine
+                .timer()
+                .into_iter()
+                .chain(pid_file)
+                .chain(slot.run.waiting.and_then(|w| w.deadline()))
+                .chain(slot.run.idle_until)
+                .min()
         };
-        self.slots.iter().filter_map(of).chain(self.generating.deadline()).min()
+        self.slots.iter().filter_map(of).chain(self.generating.deadline()).chain(self.vigil.deadline()).min()
     }
 
     fn step(&mut self, id: Id, event: Event) {

@@ -4,7 +4,7 @@ use super::{Engine, Owner, Want};
 use crate::output::pipe::Drained;
 use crate::ready::socket::{Datagram, syslog_line};
 use slog::warn;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl Engine {
     /// The read end of a unit's output.
@@ -64,9 +64,14 @@ impl Engine {
         let spawned =
             ct_sys::spawn(&script, 0, cgroup).map_err(|e| format!("make a process: {}", e.desc()))?;
         let pid = i32::try_from(spawned.pid).unwrap_or(0);
-        self.nascent.insert(pid, Nascent { pid, errors: spawned.errors, script });
-        self.owners.insert(pid, Owner::Session(link));
-        self.wants.push_back(Want::Errors(pid));
+        self.born(pid, spawned.errors, script, Owner::Session(link));
         Ok(pid)
+    }
+
+    /// A new process is on its way to exec.
+    pub(super) fn born(&mut self, pid: i32, errors: OwnedFd, script: ct_sys::script::Script, owner: Owner) {
+        self.nascent.insert(pid, Nascent { pid, errors, script });
+        self.owners.insert(pid, owner);
+        self.wants.push_back(Want::Errors(pid));
     }
 }

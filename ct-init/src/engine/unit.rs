@@ -1,4 +1,6 @@
 //! unit: one unit as ct-init holds it: its file, its life, and what it has in the kernel. Decides nothing.
+use super::sockets::Listening;
+use super::timers::Waiting;
 use crate::cgroup::Group;
 use crate::effect::Identity;
 use crate::environment::Monitor;
@@ -9,7 +11,7 @@ use std::rc::Rc;
 use units::machine::{Cause, Exit, Machine, ReloadStep, State, StopStep};
 use units::schema::service::{ExecPhase, Service};
 use units::schema::{Body, Unit};
-use units::values::Tick;
+use units::values::{Signal, Tick};
 
 /// A unit's place in the engine; never given to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +65,10 @@ pub struct Run {
     pub private_tmp: Option<String>,
     /// Who it runs as.
     pub identity: Option<Identity>,
+    /// What a socket unit listens on.
+    pub listening: Listening,
+    /// What a timer unit waits for.
+    pub waiting: Option<Waiting>,
     /// When to look for a PIDFile again, and how often it was looked for.
     pub pid_file: Option<(Tick, u32)>,
     /// Type=idle: when it may go although jobs are left.
@@ -149,7 +155,7 @@ pub fn bounded(text: &str, limit: usize) -> String {
 pub fn service(unit: &Unit) -> Option<&Service> {
     match &unit.body {
         Body::Service(service) => Some(service),
-        Body::Target | Body::Container(_) | Body::Passive => None,
+        Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => None,
     }
 }
 
@@ -215,6 +221,7 @@ pub fn sentence(cause: Cause) -> String {
         Cause::Exited(how) => ended(how),
         Cause::OomKill(_) => "killed by the kernel: out of memory".to_owned(),
         Cause::Watchdog => "no keep-alive in time".to_owned(),
+        Cause::Unhealthy => "its health check failed too often".to_owned(),
         Cause::StartTimeout => "not ready in time".to_owned(),
         Cause::StopTimeout => "did not stop in time".to_owned(),
         Cause::Command(phase, how) => format!("{} {}", directive(phase), ended(how)),
@@ -260,11 +267,13 @@ pub fn result_word(cause: Option<Cause>) -> &'static str {
         Some(Cause::Exited(how) | Cause::Command(_, how)) => match how {
             Exit::Code(0) => "success",
             Exit::Code(_) | Exit::Unknown => "exit-code",
+            // HUP, INT, PIPE, TERM: how a daemon ends that was told to.
+            Exit::Signal(Signal(1 | 2 | 13 | 15)) => "success",
             Exit::Signal(_) => "signal",
             Exit::Dumped(_) => "core-dump",
         },
         Some(Cause::OomKill(_)) => "oom-kill",
-        Some(Cause::Watchdog) => "watchdog",
+        Some(Cause::Watchdog | Cause::Unhealthy) => "watchdog",
         Some(Cause::StartTimeout | Cause::StopTimeout | Cause::RuntimeMax) => "timeout",
         Some(Cause::Setup(_)) => "exit-code",
         Some(Cause::NeverReady | Cause::Protocol) => "protocol",

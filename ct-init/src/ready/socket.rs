@@ -3,8 +3,8 @@ use crate::root::Root;
 use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_passcred;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SocketAddrUnix,
-    SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags,
+    SocketAddrUnix, SocketFlags, SocketType,
 };
 use std::io::IoSliceMut;
 use std::mem::MaybeUninit;
@@ -12,6 +12,8 @@ use std::os::fd::OwnedFd;
 
 /// Where sd_notify(3) finds it.
 pub const NOTIFY: &str = "/run/systemd/notify";
+/// The container's own, for `ReadyWhen=notify`: any process may say READY=1 there.
+pub const CONTAINER: &str = "/run/ct/notify";
 /// Where syslog(3) finds it, through a link.
 pub const SYSLOG: &str = "/run/systemd/journal/dev-log";
 
@@ -68,6 +70,18 @@ pub fn receive(fd: &OwnedFd, limit: usize) -> Result<Option<Datagram>, Errno> {
     }
 }
 
+/// Where a syslog daemon of the container takes what ct-init has taken from /dev/log.
+pub const FORWARD: &str = "/run/systemd/journal/syslog";
+
+/// Hands a datagram on to a syslog daemon, if there is one that takes it at once.
+pub fn forward(fd: &OwnedFd, root: &Root, datagram: &Datagram) {
+    if let Ok(to) = SocketAddrUnix::new(root.join(FORWARD)) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // The line is kept in any case.
+        let _nobody = rustix::net::sendto(fd, &datagram.bytes, flags, &to);
+    }
+}
+
 /// A syslog(3) datagram as a log line: without priority and date, `tag[pid]: text` kept.
 pub fn syslog_line(datagram: &[u8]) -> String {
     let text = String::from_utf8_lossy(datagram);
@@ -90,7 +104,6 @@ pub fn syslog_line(datagram: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::net::SendFlags;
 
     #[test]
     fn datagrams_say_who_sent_them_and_long_ones_are_dropped() {

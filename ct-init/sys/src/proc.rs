@@ -156,6 +156,36 @@ pub fn trim_heap() {
     }
 }
 
+/// Forgets the mappings of the program's own code and constants; those still needed are mapped again from the page
+/// cache as they are used. A program that has done its start-up so holds no more of itself than it uses at rest.
+///
+/// Only pages that this process can't have changed are touched: the mappings of its own file up to its code (what lies
+/// behind holds relocated pointers).
+pub fn forget_code() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    // The heap may lie below; a static program maps no other file.
+    for line in maps.lines().skip_while(|l| !l.contains(" /")) {
+        let mut fields = line.split_whitespace();
+        let (Some(range), Some(mode), file) = (fields.next(), fields.next(), fields.nth(3)) else { return };
+        if !file.is_some_and(|f| f.starts_with('/')) || mode.contains('w') {
+            return;
+        }
+        let bounds = range.split_once('-').and_then(|(a, b)| {
+            Some((usize::from_str_radix(a, 16).ok()?, usize::from_str_radix(b, 16).ok()?))
+        });
+        let Some((start, end)) = bounds else { return };
+        // SAFETY: the range is a read-only private mapping of the executable's file, taken from the kernel's own list.
+        // Dropping clean pages of it changes no contents: the next access maps the same page of the file again.
+        unsafe {
+            libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_DONTNEED);
+        }
+        // What comes after the code is read-only only since its pointers were relocated.
+        if mode.contains('x') {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

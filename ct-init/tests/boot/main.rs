@@ -336,6 +336,100 @@ fn units_written_by_a_generator_are_started() {
 }
 
 #[test]
+fn a_caller_starts_a_service_that_is_handed_the_socket() {
+    if unable() || !std::path::Path::new("/usr/bin/perl").exists() {
+        return;
+    }
+    let socket = "[Socket]\nListenStream=/run/called.sock\nSocketMode=0600\nFileDescriptorName=main\n[Install]\nWantedBy=multi-user.target\n";
+    // Answers one caller on descriptor 3, then ends: the socket is watched again.
+    let answer = "open(my $s, \"+<&=\", 3) or die; accept(my $c, $s) or die; syswrite($c, \"$ENV{LISTEN_FDS} $ENV{LISTEN_FDNAMES} \" . ($ENV{LISTEN_PID} == $$ ? \"mine\" : \"not mine\") . \" $<\");";
+    let script = format!("#!/usr/bin/perl\n{answer}\n");
+    let service = "[Service]\nUser=app\nStandardError=journal\nExecStart=/usr/bin/perl /answer.pl\n";
+    let container = Container::boot_with(Kind::Users, &[SLEEPER, ("called.socket", socket)], |root| {
+        std::fs::write(root.join("answer.pl"), script).unwrap();
+        std::fs::write(root.join("etc/systemd/system/called.service"), service).unwrap();
+    });
+    let (mut client, failed) = container.ready();
+    assert_eq!(failed, Vec::<String>::new());
+    assert_eq!(client.state("called.service"), "none");
+    for _ in 0..3 {
+        let call = "use IO::Socket::UNIX; my $s = IO::Socket::UNIX->new(Peer => \"/run/called.sock\") or die $!; print <$s>";
+        let (out, end) =
+            container.run(Exec { argv: vec!["perl".into(), "-e".into(), call.into()], ..Exec::default() });
+        assert_eq!((out.as_str(), end), ("1 main mine 1234", Session::Ended(Exit::Code(0))));
+        if client.state("called.service") != "inactive/dead" {
+            client.until("called.service", "inactive/dead");
+        }
+    }
+    assert_eq!(client.ask("called.socket", Verb::Stop), Ok(()));
+}
+
+#[test]
+fn a_full_disk_blocks_neither_a_service_nor_pid_1() {
+    if unable() {
+        return;
+    }
+    let chatty = "[Unit]\nConditionPathExists=/run/full\n[Service]\nType=oneshot\nExecStart=/bin/sh -c 'seq 100000; echo the end'\n";
+    let container = Container::boot(&[SLEEPER, ("chatty.service", chatty)]);
+    let (mut client, _) = container.ready();
+    let fill = "mount -t tmpfs -o size=64k none /var/log/ct && touch /run/full";
+    assert_eq!(container.run(sh(fill)).1, Session::Ended(Exit::Code(0)));
+    assert_eq!(client.ask("chatty.service", Verb::Start), Ok(()));
+    // Memory keeps the last lines.
+    let mut logs = container.connect();
+    let wanted = Logs { unit: Some("chatty.service".into()), lines: Some(1), ..Logs::default() };
+    logs.send(&Request::Logs(wanted));
+    assert!(matches!(logs.session(), Session::Line(line) if line.text == "the end"));
+}
+
+#[test]
+fn many_services_do_not_run_out_of_descriptors() {
+    if unable() {
+        return;
+    }
+    let names: Vec<String> = (0..300).map(|i| format!("service-{i}.service")).collect();
+    let units: Vec<(&str, &str)> = names.iter().map(|n| (n.as_str(), SLEEPER.1)).collect();
+    let container = Container::boot(&units);
+    let (mut client, failed) = container.ready();
+    assert_eq!(failed, Vec::<String>::new());
+    assert_eq!(client.state("service-299.service"), "active/running");
+    client.send(&Request::Shutdown);
+    assert_eq!(container.wait(), 0);
+}
+
+#[test]
+fn a_timer_starts_its_unit_again_and_again() {
+    if unable() {
+        return;
+    }
+    let timer = "[Timer]\nOnActiveSec=1ms\nOnUnitInactiveSec=1ms\n";
+    let missed = "[Timer]\nOnCalendar=yearly\nPersistent=yes\nUnit=missed-work.service\n";
+    let never = "[Timer]\nOnCalendar=2199-12-31\n";
+    let units = [("tick.timer", timer), ("missed.timer", missed), ("never.timer", never)];
+    let container = Container::boot_with(Kind::Users, &units, |root| {
+        let work = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo tick >> /run/ticks'\n";
+        for name in ["tick", "missed-work", "never"] {
+            std::fs::write(
+                root.join(format!("etc/systemd/system/{name}.service")),
+                work.replace("ticks", name),
+            )
+            .unwrap();
+        }
+        // Last elapsed two years ago.
+        let stamps = root.join("var/lib/systemd/timers");
+        std::fs::create_dir_all(&stamps).unwrap();
+        let stamp = std::fs::File::create(stamps.join("stamp-missed.timer")).unwrap();
+        let then = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 366 * 86_400);
+        stamp.set_times(std::fs::FileTimes::new().set_modified(then)).unwrap();
+    });
+    let (mut client, _) = container.ready();
+    let wait = "while [ \"$(wc -l < /run/tick)\" -lt 3 ] || ! [ -e /run/missed-work ]; do :; done 2>/dev/null; ls /run/never";
+    assert_eq!(container.run(sh(wait)).1, Session::Ended(Exit::Code(2)));
+    assert_eq!(client.ask("tick.timer", Verb::Stop), Ok(()));
+    assert_eq!(client.state("never.timer"), "active/active");
+}
+
+#[test]
 fn every_request_is_answered() {
     if unable() {
         return;

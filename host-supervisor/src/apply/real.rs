@@ -132,10 +132,6 @@ impl Host for RealHost {
                 return Ok(Undo::KillChild);
             }
             Step::MapChild(range) => mounts::map(self.child()?.spawned.pid, *range)?,
-            Step::Join(g) => {
-                let pid = self.child()?.spawned.pid;
-                cgroup::put(&self.at(g)?.join("cgroup.procs"), &pid.to_string())?;
-            }
             Step::Go => {
                 nix::unistd::write(&self.child()?.go, b"g")?;
             }

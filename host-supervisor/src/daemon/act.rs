@@ -2,7 +2,7 @@
 use super::waiters::{Goal, Item, met};
 use super::{Daemon, now};
 use crate::control::protocol::{
-    Action, Body, Condition, EventRow, Fault, FaultKind, Outcome, Reply, Request,
+    Action, Body, Condition, EventRow, Fault, FaultKind, Outcome, Reply, Request, Setting,
 };
 use crate::control::server::{ClientId, Peer};
 use crate::control::target::Target;
@@ -31,8 +31,7 @@ impl Daemon {
             R::Show { name, key } => self.show(client, &name, key.as_deref()),
             R::Check {} => self.check(client),
             R::Plan { action, targets, settings } => {
-                let _ = settings;
-                self.plan(client, action, &targets);
+                self.plan(client, action, &targets, &settings);
             }
             R::Logs { target, lines, since } => self.logs(client, &target, lines, since),
             R::Exec { name } => self.introduce(client, &name),
@@ -50,13 +49,13 @@ impl Daemon {
                 self.create(client, &name, template.as_deref(), &settings)
             }
             R::Destroy { names } => self.destroy(client, &names),
-            R::Set { .. } => {
-                self.refuse(client, "ct set is not in this version (edit the unit, then ct restart)")
-            }
+            R::Set { name, settings, save } => self.set(client, &name, &settings, save),
             R::TemplateList {} => self.template_list(client),
             R::TemplateImport { name, file } => self.template_import(client, &name, file, fds),
             R::TemplateBuild { name, file, settings } => self.template_build(client, &name, file, &settings),
             R::TemplateRemove { names } => self.template_remove(client, &names),
+            R::Boot {} => self.boot_asked(client),
+            R::Blame {} => self.blame(client),
             R::Shutdown {} => self.shutdown(client),
             R::Events { follow } => self.events(client, follow),
         }
@@ -333,8 +332,8 @@ impl Daemon {
         }
     }
 
-    fn plan(&mut self, client: ClientId, action: Action, targets: &[Target]) {
-        let reply = match self.plan_steps(action, targets) {
+    fn plan(&mut self, client: ClientId, action: Action, targets: &[Target], settings: &[Setting]) {
+        let reply = match self.plan_steps(action, targets, settings) {
             Ok((steps, refused)) => Reply::done(Body::Plan { steps, refused }),
             Err(fault) => fault.into(),
         };

@@ -5,7 +5,7 @@ use super::now;
 use crate::check;
 use crate::control::protocol::{
     Action, Body, ContainerRow, ContainerStatus, Fault, FaultKind, LimitRow, LogLine, Measure, Mistake,
-    NotInForce, Reply, SpecEntry, UnitRow, words,
+    NotInForce, Reply, Setting, SpecEntry, UnitRow,
 };
 use crate::control::server::ClientId;
 use crate::control::target::{ContainerName, Target};
@@ -77,33 +77,32 @@ impl Daemon {
             units: run.map_or_else(Vec::new, unit_rows),
             limits: run.map_or_else(Vec::new, |r| limits(r, &observe::usage(&self.facts.cgroups, &r.spec))),
             not_in_force: not_in_force.iter().map(|text| not_in_force_row(text)).collect(),
-            exits: c.exits.iter().cloned().collect(),
+            exits: c.durable.exits.clone(),
             log,
         }
     }
 
     /// One sentence about the state a container is in.
     fn why(&self, c: &Container) -> String {
-        let reason = |cause| if c.note.is_empty() { words::cause(cause) } else { c.note.clone() };
         match c.machine.state() {
             _ if c.broken.is_some() && c.run.is_none() => c.broken.clone().unwrap_or_default(),
             State::Down(None) => "never started, or stopped on request".to_owned(),
-            State::Down(Some(cause)) => reason(*cause),
+            State::Down(Some(cause)) => c.reason(*cause),
             State::Starting { .. } => match c.run.as_ref().map(|r| &r.launch) {
                 None => "being set up".to_owned(),
                 Some(Some(_)) => "on its way to ct-init".to_owned(),
-                Some(None) => waits_for_units(c),
+                Some(None) => waits_for(c),
             },
             State::Up { .. } | State::Exited { .. } | State::Reloading { .. } => match c.failed_units() {
                 failed if failed.is_empty() => "ready".to_owned(),
                 failed => format!("ready, but failed inside: {}", failed.join(" ")),
             },
             State::Stopping { cause: None, .. } => "stopping on request".to_owned(),
-            State::Stopping { cause: Some(cause), .. } => format!("stopping: {}", reason(*cause)),
+            State::Stopping { cause: Some(cause), .. } => format!("stopping: {}", c.reason(*cause)),
             State::Waiting { until, cause, .. } => {
-                format!("{}; starts again in {} s", reason(*cause), until.since(now()).as_secs_f32().ceil())
+                format!("{}; starts again in {} s", c.reason(*cause), until.since(now()).as_secs_f32().ceil())
             }
-            State::Failed(cause) => reason(*cause),
+            State::Failed(cause) => c.reason(*cause),
             State::Stuck { .. } => "its processes do not end, not even by SIGKILL".to_owned(),
         }
     }
@@ -146,6 +145,7 @@ impl Daemon {
         &mut self,
         action: Action,
         targets: &[Target],
+        settings: &[Setting],
     ) -> Result<(Vec<String>, Vec<String>), Fault> {
         self.refresh();
         let mut names = Vec::new();
@@ -159,13 +159,7 @@ impl Daemon {
         match action {
             Action::Start | Action::Boot => {
                 if action == Action::Boot {
-                    let boots = |c: &&Container| {
-                        use units::schema::unit::Autostart;
-                        let auto = c.unit.as_ref().and_then(|u| u.install.autostart);
-                        auto == Some(Autostart::Yes) || (auto == Some(Autostart::Last) && c.durable.wanted_up)
-                    };
-                    names =
-                        self.fleet.all.iter().filter(|(_, c)| boots(c)).map(|(n, _)| unit_name(n)).collect();
+                    names = self.to_boot();
                 }
                 let up: BTreeSet<_> = self
                     .fleet
@@ -197,7 +191,11 @@ impl Daemon {
                     steps.extend(plan.to_string().lines().map(str::to_owned));
                 }
             }
-            Action::Set => return Err(Fault::new(FaultKind::Refused, "ct set is not in this version")),
+            Action::Set => {
+                for unit in names {
+                    steps.extend(self.plan_set(unit.stem(), settings)?);
+                }
+            }
         }
         Ok((steps, refused))
     }
@@ -212,7 +210,10 @@ fn unit_rows(run: &Run) -> Vec<UnitRow> {
     run.units.values().map(row).collect()
 }
 
-fn waits_for_units(c: &Container) -> String {
+fn waits_for(c: &Container) -> String {
+    if let Some(waits) = c.run.as_ref().and_then(|r| r.waits.clone()) {
+        return waits;
+    }
     let units = c.run.iter().flat_map(|r| r.units.values());
     let busy: Vec<&str> =
         units.filter(|(u, _)| u.active == "activating").map(|(u, _)| u.name.as_str()).take(5).collect();
@@ -238,11 +239,12 @@ fn limits(run: &Run, usage: &Usage) -> Vec<LimitRow> {
             }
             "MemorySwapMax" => (Measure::Bytes, None, None, None),
             "TasksMax" => (Measure::Count, usage.tasks, None, usage.task_failures),
-            "CPUQuota" => (Measure::Microseconds, usage.cpu, None, None),
+            // Percent of one CPU: a share of time, of which nothing is held.
+            "CPUQuota" => (Measure::Weight, None, None, None),
             _ => (Measure::Weight, None, None, None),
         };
         let limit_value = match measure {
-            Measure::Weight => limit.asked.parse().ok(),
+            Measure::Weight => limit.asked.trim_end_matches('%').parse().ok(),
             Measure::Bytes | Measure::Count | Measure::Microseconds | Measure::Rate => number,
         };
         LimitRow { name: limit.key.clone(), measure, held, max, limit: limit_value, failures }
@@ -277,7 +279,18 @@ fn entries(spec: &crate::spec::Spec) -> Vec<SpecEntry> {
     };
     add("Container", "Init", init.to_owned());
     add("Container", "Unit", spec.unit.clone());
-    add("Container", "ReadyWhen", spec.ready.clone());
+    add("Container", "ReadyWhen", spec.ready.to_string());
+    let time = |t: std::time::Duration| humantime::format_duration(t).to_string();
+    if let Some(health) = &spec.health {
+        add("Container", "HealthCheck", health.command.join(" "));
+        add("Container", "HealthIntervalSec", time(health.interval));
+        add("Container", "HealthTimeoutSec", time(health.timeout));
+        add("Container", "HealthRetries", health.retries.to_string());
+        add("Container", "HealthStartPeriodSec", time(health.start_period));
+    }
+    if let Some(watchdog) = spec.watchdog {
+        add("Container", "WatchdogSec", time(watchdog));
+    }
     for b in &spec.binds {
         let key = if b.read_only { "BindReadOnly" } else { "Bind" };
         add("Container", key, format!("{}:{}", b.source.display(), b.target));

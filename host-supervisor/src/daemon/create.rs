@@ -5,7 +5,6 @@ use crate::control::protocol::{Body, Fault, FaultKind, Outcome, Reply, Setting};
 use crate::control::server::ClientId;
 use crate::control::target::{ContainerName, Target};
 use crate::ledger;
-use crate::load::SEARCH;
 use crate::load::unit_name;
 use crate::report::logs;
 use crate::spec::Root as SpecRoot;
@@ -98,7 +97,7 @@ impl Daemon {
         let failed =
             |what: String| move |e: std::io::Error| Fault::new(FaultKind::Failed, format!("{what}: {e}"));
         let unit = self.paths.etc().join(format!("{name}.container"));
-        let shipped = self.paths.at(SEARCH[1]).join(format!("{name}.container"));
+        let shipped = self.paths.at("/usr/lib/ct").join(format!("{name}.container"));
         if !unit.exists() && shipped.exists() {
             return Err(Fault::new(FaultKind::Refused, format!("{} is the system's", shipped.display()))
                 .hint(format!("ln -s /dev/null {} keeps it from starting", unit.display())));

@@ -1,16 +1,16 @@
 //! fleet: the containers that are known, each with its life and, while it runs, its process. Does no I/O.
 use super::{Source, now};
 use crate::apply::Launch;
-use crate::control::protocol::{ContainerState, ExitRow};
+use crate::control::protocol::{ContainerState, ExitRow, words};
 use crate::ledger::{Durable, Process, Running};
 use crate::spec::Spec;
 use crate::state;
 use ct_init::proto::{Leave, UnitStatus};
 use ct_sys::script::Script;
 use mio::Token;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use units::machine::{Kept, Machine};
+use units::machine::{Cause, Kept, Machine, State};
 use units::schema::Unit;
 use units::values::Tick;
 
@@ -41,8 +41,6 @@ pub(crate) struct Container {
     pub(crate) since: Tick,
     /// A sentence about the last failure, from where it happened.
     pub(crate) note: String,
-    /// The last ends, newest first.
-    pub(crate) exits: VecDeque<ExitRow>,
     /// Its PID 1 has ended as another's child, and it is not known yet how.
     pub(crate) missing: Option<Missing>,
     /// What a start is about to make; written down before anything of it is there.
@@ -54,7 +52,7 @@ pub(crate) struct Container {
 }
 
 /// By what it is seen that a life has to be written down again.
-pub(crate) type Mark = (Kept, Option<Process>, Option<u64>);
+pub(crate) type Mark = (Kept, Option<Process>);
 
 /// An end that somebody else saw, or nobody.
 #[derive(Debug)]
@@ -80,6 +78,8 @@ pub(crate) struct Run {
     pub(crate) started: Tick,
     /// Microseconds since 1970.
     pub(crate) started_wall: u64,
+    /// What keeps it from being ready, in ct-init's words.
+    pub(crate) waits: Option<String>,
     /// What ct-init has said about its end.
     pub(crate) leave: Option<Leave>,
     pub(crate) frozen: bool,
@@ -122,7 +122,6 @@ impl Container {
             run: None,
             since: now(),
             note: String::new(),
-            exits: VecDeque::new(),
             missing: None,
             intended: None,
             written: None,
@@ -158,10 +157,25 @@ impl Container {
         let units = self.run.iter().flat_map(|r| r.units.values());
         units.filter(|(u, _)| u.active == "failed").map(|(u, _)| u.name.as_str()).collect()
     }
+    /// Why it ended so: what was said where it happened, else the class.
+    pub(crate) fn reason(&self, cause: Cause) -> String {
+        if self.note.is_empty() { words::cause(cause) } else { self.note.clone() }
+    }
+    /// A start whose time is over leaves word of what it had waited for.
+    pub(crate) fn note_late(&mut self) {
+        let late = matches!(self.machine.state(), State::Stopping { cause: Some(Cause::StartTimeout), .. });
+        if let Some(waits) = self.run.as_mut().filter(|_| late).and_then(|r| r.waits.take()) {
+            self.note = format!("{}: {waits}", words::cause(Cause::StartTimeout));
+        }
+    }
+    /// Whether the end of this run is remembered already.
+    pub(crate) fn remembers(&self, run: &Running) -> bool {
+        self.durable.exits.first().is_some_and(|row| row.at >= run.started)
+    }
     /// Remembers an end.
     pub(crate) fn push_exit(&mut self, row: ExitRow) {
-        self.exits.push_front(row);
-        self.exits.truncate(KEEP_EXITS);
+        self.durable.exits.insert(0, row);
+        self.durable.exits.truncate(KEEP_EXITS);
     }
 }
 

@@ -13,7 +13,7 @@ use ct_init::load::check::unmet;
 use ct_init::proto::Request;
 use nix::libc;
 use slog::{info, warn};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
 use units::UnitName;
 use units::graph::{Ended, Job};
@@ -54,6 +54,7 @@ impl Daemon {
         let Some(c) = self.fleet.get_mut(name) else { return };
         let before = c.state();
         let intents = c.machine.step(event, now());
+        c.note_late();
         // Nobody is told what is not written down.
         let (told, done): (Vec<_>, Vec<_>) =
             intents.into_iter().partition(|i| matches!(i, Intent::Announce(_)));
@@ -85,13 +86,14 @@ impl Daemon {
                 | ExecPhase::StopPost),
             ) => self.queue.push_back((name.to_owned(), Event::Done(phase, units::machine::Exit::Code(0)))),
             Intent::Term => self.ask_to_stop(name),
-            Intent::Abort => self.signal(name, libc::SIGABRT),
+            // PID 1 of a pid namespace takes no SIGABRT from outside, and one that hangs would not act on it.
+            Intent::Abort => self.kill(name),
             Intent::Kill => self.kill(name),
             Intent::KillControl => {}
             // The loop asks each machine for its timer; there is nothing to arm.
             Intent::Arm(_) | Intent::Disarm => {}
             Intent::Announce(outcome) => self.announce(name, outcome),
-            Intent::Release(_) => self.release(name),
+            Intent::Release(again) => self.release(name, again),
             Intent::LimitAction => warn!(self.log, "started too often, left down"; "ct" => name),
         }
     }
@@ -142,12 +144,17 @@ impl Daemon {
             launch: Some(launching),
             started: now(),
             started_wall: process.started,
+            waits: None,
             leave: None,
             frozen: false,
             units: BTreeMap::new(),
         };
         if let Some(c) = self.fleet.get_mut(name) {
             c.run = Some(run);
+        }
+        let policy = self.policy_of(name);
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.machine.set_policy(policy);
         }
         info!(self.log, "started"; "ct" => name, "pid" => pid);
         self.queue.push_back((name.to_owned(), Event::Forked(ExecPhase::Start)));
@@ -208,11 +215,11 @@ impl Daemon {
         self.launched(name);
         self.heard(name);
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let gone = c.missing.take().and_then(|m| m.gone);
-        let Some(running) = c.running().or_else(|| gone.as_ref().map(|(r, _)| r.clone())) else { return };
-        let executed =
-            running.process.is_some_and(|p| p.executed) || c.run.as_ref().is_some_and(|r| r.launch.is_some());
+        let Some(running) = c.running() else { return };
+        let gone_oom = c.missing.as_ref().and_then(|m| m.gone.as_ref()).map(|(_, oom)| *oom);
+        let executed = running.process.is_some_and(|p| p.executed);
         if !executed && exit == NEVER_EXECUTED && matches!(c.machine.state(), State::Starting { .. }) {
+            c.missing = None;
             return self.start_over(name);
         }
         let leave = c.run.as_ref().and_then(|r| r.leave);
@@ -224,35 +231,37 @@ impl Daemon {
                 .for_each(|e| self.step(name, e));
         }
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let oom = match gone {
-            Some((_, oom)) => oom,
-            None => observe::oom_kills(&self.facts.cgroups, &running.spec) > running.oom_before,
-        };
+        let oom = gone_oom
+            .unwrap_or_else(|| observe::oom_kills(&self.facts.cgroups, &running.spec) > running.oom_before);
         info!(self.log, "ended"; "ct" => name, "how" => words::exit(exit));
         if let Some(run) = &c.run {
             self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
         }
-        // Else it was written down before, and only what follows from it is left to do.
-        let news = c.machine.main() || matches!(c.machine.state(), State::Starting { .. });
+        // Else an earlier supervisor got so far, and only what follows is left to do.
+        let news = !c.remembers(&running);
         let (empty, before): (Vec<_>, Vec<_>) =
             state::ended(exit, leave, oom).into_iter().partition(|e| *e == Event::Empty);
         before.into_iter().for_each(|e| self.step(name, e));
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let cause = c.machine.cause().map_or_else(|| words::exit(exit), words::cause);
+        let cause = c.machine.cause().map_or_else(|| words::exit(exit), |cause| c.reason(cause));
         if news {
-            let at = ct_init::clock::wall();
-            let lasted = at.saturating_sub(running.started) / 1_000_000;
+            let at = ct_init::clock::wall().max(running.started);
+            let lasted = (at - running.started) / 1_000_000;
             c.push_exit(ExitRow { at, cause: cause.clone(), lasted, then: String::new() });
+            self.keep_durable(name);
         }
-        self.keep(name);
         if let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) {
             observe::reap(run.pidfd.as_fd());
+        }
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.missing = None;
         }
         empty.into_iter().for_each(|e| self.step(name, e));
         let Some(c) = self.fleet.get_mut(name) else { return };
         let then = c.state().word().to_owned();
-        if let Some(row) = c.exits.front_mut().filter(|_| news) {
+        if let Some(row) = c.durable.exits.first_mut().filter(|_| news) {
             row.then = then;
+            self.keep_durable(name);
         }
         self.event(name, None, "exit", &cause);
     }
@@ -260,7 +269,7 @@ impl Daemon {
     /// The polite way: ct-init stops its units; a guest's own init gets the signal that systemd documents.
     fn ask_to_stop(&mut self, name: &str) {
         let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else {
-            return self.queue.push_back((name.to_owned(), Event::Empty));
+            return self.nothing_runs(name);
         };
         let guest = matches!(run.spec.init, Init::Guest(_));
         let spec = run.spec.clone();
@@ -277,7 +286,7 @@ impl Daemon {
 
     fn kill(&mut self, name: &str) {
         let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else {
-            return self.queue.push_back((name.to_owned(), Event::Empty));
+            return self.nothing_runs(name);
         };
         let group = Group { tree: Tree::Unified, path: run.spec.group.clone() };
         if self.facts.cgroups.unified.is_some() {
@@ -288,6 +297,13 @@ impl Daemon {
             }
         }
         self.signal(name, libc::SIGKILL);
+    }
+
+    /// There is nothing to end; but where PID 1 is missing, its end is told first.
+    fn nothing_runs(&mut self, name: &str) {
+        if self.fleet.get(name).is_some_and(|c| c.missing.is_none()) {
+            self.queue.push_back((name.to_owned(), Event::Empty));
+        }
     }
 
     /// A signal to PID 1, if it is there.
@@ -307,20 +323,28 @@ impl Daemon {
         };
         let plan = plan::Plan { title: format!("freeze {name}"), steps: vec![step] };
         match apply::run(&plan, &mut self.host) {
-            Ok(()) => run.frozen = freeze,
+            Ok(()) => {
+                run.frozen = freeze;
+                // It could not say so while it was frozen.
+                self.step(name, Event::Alive);
+            }
             Err(e) => self.warn("could not change its freezer", name, &e),
         }
     }
 
     /// Nothing of it runs any more: what it had is removed.
-    pub(crate) fn release(&mut self, name: &str) {
+    pub(crate) fn release(&mut self, name: &str, again: bool) {
         self.unlink(name);
-        let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.take()) else { return };
-        if let Some(launch) = &run.launch {
-            self.sources.remove(&launch.errors.as_raw_fd(), launch.token);
+        if let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.take()) {
+            if let Some(launch) = &run.launch {
+                self.sources.remove(&launch.errors.as_raw_fd(), launch.token);
+            }
+            self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
+            self.remove_leftovers(name, &run.spec);
         }
-        self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
-        self.carry_steps(name, plan::release(&run.spec, &self.facts.cgroups, &self.paths));
+        if !again {
+            self.forget_settings(name);
+        }
     }
 
     /// Each step for itself: one that fails must not keep the rest.
@@ -343,6 +367,7 @@ impl Daemon {
             self.jobs.ended(&unit, how);
         }
         let note = self.fleet.get(name).map_or(String::new(), |c| c.note.clone());
+        self.boot_ended(name, outcome, &note);
         let replies = self.waiters.announced(name, outcome, &note);
         self.send(replies);
         let next = match outcome {
@@ -419,11 +444,16 @@ impl Daemon {
         };
         match already {
             Some(how) => self.jobs.ended(unit, how),
-            None => self.step(unit.stem(), event),
+            None => {
+                if event == Event::Start {
+                    self.boot_began(unit.stem());
+                }
+                self.step(unit.stem(), event);
+            }
         }
     }
 
-    fn note(&mut self, name: &str, why: String) {
+    pub(crate) fn note(&mut self, name: &str, why: String) {
         if let Some(c) = self.fleet.get_mut(name) {
             c.note = why;
         }
@@ -441,20 +471,6 @@ impl Daemon {
         };
         self.tell_followers(&row);
         self.events.push(row);
-    }
-
-    /// Starts what is to run at boot.
-    pub(crate) fn boot(&mut self) {
-        use units::schema::unit::Autostart;
-        let wanted = |c: &super::fleet::Container| match c.unit.as_ref().and_then(|u| u.install.autostart) {
-            Some(Autostart::Yes) => true,
-            Some(Autostart::Last) => c.durable.wanted_up,
-            Some(Autostart::No) | None => false,
-        };
-        let names: VecDeque<String> =
-            self.fleet.all.iter().filter(|(_, c)| !c.resumed && wanted(c)).map(|(n, _)| n.clone()).collect();
-        let names: Vec<UnitName> = names.iter().map(|n| unit_name(n)).collect();
-        self.start_all(&names);
     }
 }
 

@@ -11,6 +11,8 @@ use units::machine::Event;
 
 /// A container has at most so many units that are remembered.
 const MAX_UNITS: usize = 4096;
+/// A sentence from inside has at most so many characters.
+const MAX_SENTENCE: usize = 512;
 
 /// A connection to a ct-init.
 #[derive(Debug)]
@@ -88,7 +90,13 @@ impl Daemon {
                     run.executed = true;
                 }
             }
-            Report::Ready { .. } => self.step(name, Event::Ready),
+            Report::Ready { .. } => {
+                self.waits(name, None);
+                self.step(name, Event::Ready);
+            }
+            Report::Waits(text) => self.waits(name, Some(clean(&text))),
+            Report::Alive => self.step(name, Event::Alive),
+            Report::Unhealthy(text) => self.unhealthy(name, clean(&text)),
             Report::Unit(status) => self.unit_changed(name, status),
             Report::Units { units, .. } => units.into_iter().for_each(|u| self.unit_changed(name, u)),
             Report::Done { tag, result } => {
@@ -101,6 +109,21 @@ impl Daemon {
                 }
             }
             Report::Notice(text) => self.warn("from inside", name, &text),
+        }
+    }
+
+    fn waits(&mut self, name: &str, waits: Option<String>) {
+        if let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) {
+            run.waits = waits;
+        }
+    }
+
+    fn unhealthy(&mut self, name: &str, why: String) {
+        let up = self.fleet.get(name).is_some_and(|c| c.machine.ignores(Event::Unhealthy).is_none());
+        if up {
+            self.warn("is unhealthy", name, &why);
+            self.note(name, why);
+            self.step(name, Event::Unhealthy);
         }
     }
 
@@ -119,4 +142,9 @@ impl Daemon {
         let replies = self.waiters.units_changed(name, &self.fleet);
         self.send(replies);
     }
+}
+
+/// A sentence from inside, fit for a terminal and not without end.
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_SENTENCE).collect()
 }

@@ -1,6 +1,7 @@
 //! daemon: the one loop. Waits for readiness, hands each event to the fleet, answers clients; never blocks.
 mod act;
 mod answer;
+mod boot;
 mod create;
 mod fleet;
 mod keeper;
@@ -8,6 +9,7 @@ mod life;
 mod link;
 mod lock;
 mod read;
+mod set;
 mod survive;
 mod waiters;
 mod workers;
@@ -147,6 +149,8 @@ pub struct Daemon {
     pub(crate) to_start: Vec<UnitName>,
     /// Events that are still to be stepped; a step may cause more.
     pub(crate) queue: VecDeque<(String, units::machine::Event)>,
+    /// How the last boot went.
+    pub(crate) record: boot::Record,
     pub(crate) waiters: Waiters,
     pub(crate) workers: Workers,
     pub(crate) events: Events,
@@ -227,6 +231,7 @@ impl Daemon {
             held: VecDeque::new(),
             to_start: Vec::new(),
             queue: VecDeque::new(),
+            record: boot::Record::default(),
             waiters: Waiters::default(),
             workers: Workers::default(),
             events: Events::default(),
@@ -332,6 +337,10 @@ impl Daemon {
         let now = now();
         self.server.tick(now);
         for name in self.fleet.due(now) {
+            if self.fleet.get(&name).and_then(|c| c.run.as_ref()).is_some_and(|r| r.frozen) {
+                // A frozen ct-init can't send its keep-alive.
+                self.step(&name, units::machine::Event::Alive);
+            }
             self.step(&name, units::machine::Event::Timer);
         }
         self.give_up_on_exits(now);

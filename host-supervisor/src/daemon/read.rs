@@ -67,11 +67,12 @@ impl Daemon {
         c.files = loaded.paths;
         match loaded.outcome {
             Outcome::Unit(unit) => {
-                if let Body::Container(container) = &unit.body {
-                    c.machine.set_policy(Policy::of_container(container, &unit.unit));
-                }
                 c.unit = Some(*unit);
                 c.broken = None;
+                let policy = self.policy_of(&name);
+                if let Some(c) = self.fleet.get_mut(&name) {
+                    c.machine.set_policy(policy);
+                }
             }
             Outcome::Masked => {
                 c.unit = None;
@@ -100,7 +101,7 @@ impl Daemon {
             Ok(None) => {}
             Err(e) => self.complain("could not read a container's state", &e),
         }
-        let durable = Durable { ids: self.free_ids(), wanted_up: false };
+        let durable = Durable { ids: self.free_ids(), wanted_up: false, exits: Vec::new() };
         if self.paths.var_of(name).is_dir()
             && let Err(e) = ledger::write(&path, &durable)
         {
@@ -149,10 +150,16 @@ impl Daemon {
     }
 
     pub(crate) fn policy_of(&self, name: &str) -> Policy {
-        match self.fleet.get(name).and_then(|c| c.unit.as_ref()) {
+        let container = self.fleet.get(name);
+        let mut policy = match container.and_then(|c| c.unit.as_ref()) {
             Some(Unit { body: Body::Container(c), unit, .. }) => Policy::of_container(c, unit),
             Some(_) | None => placeholder(),
+        };
+        // A ct-init that runs sends its keep-alives as often as it was told at its start.
+        if let Some(run) = container.and_then(|c| c.run.as_ref()) {
+            policy.watchdog = run.spec.watchdog;
         }
+        policy
     }
 
     /// What has to be there before a plan can run: durable state (so that its ids stay) and the built-in template.

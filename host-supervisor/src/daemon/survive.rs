@@ -8,8 +8,8 @@ use crate::plan::{self, Plan, Step};
 use crate::spec::{Init, Spec};
 use crate::{observe, paths::Paths};
 use slog::info;
-use std::collections::{BTreeMap, VecDeque};
-use units::machine::{Event, Exit, Intent, Machine, State};
+use std::collections::BTreeMap;
+use units::machine::{Event, Exit, Intent, Machine, Policy, State};
 use units::schema::ExecPhase;
 use units::values::Tick;
 
@@ -72,20 +72,31 @@ impl Daemon {
         let boot_id = self.facts.boot_id.clone();
         let Some(c) = self.fleet.get_mut(name) else { return };
         let wanted_up = c.machine.wanted() == units::machine::Wanted::Up;
-        let mut failed = None;
-        if c.durable.wanted_up != wanted_up {
-            c.durable.wanted_up = wanted_up;
-            failed = ledger::write(&self.paths.var_of(name).join("state.json"), &c.durable).err();
+        let changed = c.durable.wanted_up != wanted_up;
+        c.durable.wanted_up = wanted_up;
+        if changed {
+            self.keep_durable(name);
         }
-        let mark = (c.machine.keep(), c.process(), c.exits.front().map(|row| row.at));
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        let mark = (c.machine.keep(), c.process());
         let same_run = c.intended.is_none();
         if !same_run || c.written.as_ref() != Some(&mark) {
             let written = ledger::write(&self.paths.life_of(name), &life(c, boot_id));
             // What could not be written is tried again with the next event.
             c.written = written.is_ok().then_some(mark);
-            failed = failed.or(written.err());
+            if let Err(e) = written {
+                self.complain("could not write the state down, going on in memory", &e);
+            }
         }
-        if let Some(e) = failed {
+    }
+
+    /// Writes down what it keeps over boots.
+    pub(super) fn keep_durable(&mut self, name: &str) {
+        let Some(c) = self.fleet.get(name) else { return };
+        let path = self.paths.var_of(name).join("state.json");
+        if path.parent().is_some_and(std::path::Path::is_dir)
+            && let Err(e) = ledger::write(&path, &c.durable)
+        {
             self.complain("could not write the state down, going on in memory", &e);
         }
     }
@@ -117,9 +128,11 @@ impl Daemon {
             return self.forget(name);
         }
         self.know(name);
-        let policy = self.policy_of(name);
+        let mut policy = self.policy_of(name);
+        if let Some(run) = &life.run {
+            policy = Policy { watchdog: run.spec.watchdog, ..policy };
+        }
         let Some(c) = self.fleet.get_mut(name) else { return };
-        c.exits = VecDeque::from(life.exits);
         if life.boot_id != self.facts.boot_id {
             return self.past(name, life.run);
         }
@@ -148,6 +161,7 @@ impl Daemon {
             let (at, cause) = (ct_init::clock::wall(), words::exit(Exit::Unknown));
             c.push_exit(ExitRow { at, cause, lasted: 0, then: "the host went down".into() });
         }
+        self.keep_durable(name);
         self.keep(name);
     }
 
@@ -169,6 +183,7 @@ impl Daemon {
             launch: None,
             started: Tick(now().0.saturating_sub(ago)),
             started_wall: running.started,
+            waits: None,
             leave: None,
             units: BTreeMap::new(),
         });
@@ -193,7 +208,7 @@ impl Daemon {
         let oom = observe::oom_kills(&self.facts.cgroups, &run.spec) > run.oom_before;
         self.remove_leftovers(name, &run.spec);
         let Some(c) = self.fleet.get_mut(name) else { return };
-        if !c.machine.main() && !matches!(c.machine.state(), State::Starting { .. }) {
+        if c.remembers(&run) && !c.machine.main() && !matches!(c.machine.state(), State::Starting { .. }) {
             // How it ended was written down before; what follows from it is left to do.
             return self.step(name, Event::Empty);
         }
@@ -203,12 +218,12 @@ impl Daemon {
 
     /// A start that was cut off goes on from its beginning: it has not happened, so nothing counts it.
     pub(super) fn start_over(&mut self, name: &str) {
-        self.release(name);
+        self.release(name, true);
         self.carry_out(name, Intent::Run(ExecPhase::Start));
         self.drain();
     }
 
-    fn remove_leftovers(&mut self, name: &str, spec: &Spec) {
+    pub(super) fn remove_leftovers(&mut self, name: &str, spec: &Spec) {
         self.carry_steps(name, plan::release(spec, &self.facts.cgroups, &self.paths));
     }
 }
@@ -220,7 +235,7 @@ fn alive(process: Process) -> Option<std::os::fd::OwnedFd> {
 }
 
 fn life(c: &Container, boot_id: String) -> Life {
-    Life { boot_id, machine: c.machine.keep(), exits: c.exits.iter().cloned().collect(), run: c.running() }
+    Life { boot_id, machine: c.machine.keep(), run: c.running() }
 }
 
 /// Whose lives are written down.

@@ -1,6 +1,7 @@
 //! child: what the cloned process does up to exec, as ct-sys operations. Touches nothing.
 //!
 //! Descriptors are not known before apply; [`Slots`] names them, and a printed plan shows them by name.
+use super::{Group, Tree};
 use crate::facts::Cgroups;
 use crate::paths::Paths;
 use crate::resolve::CALLS;
@@ -21,10 +22,22 @@ pub struct Child {
     pub spec: Spec,
     /// The v2 group it is born in; none without a v2 tree.
     pub group: Option<String>,
+    /// v1 groups that it joins by itself: nobody can be born in one. A process that moves itself alone through `tasks`
+    /// waits for nobody; moved by another, all forks of the host wait for a grace period, 8 to 15 ms a container.
+    pub joins: Vec<Join>,
     /// v2 controllers its services can be limited by.
     pub controllers: Vec<String>,
     /// An empty directory of the host to attach its root at.
     pub attach_at: PathBuf,
+}
+
+/// A v1 group and its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// Which.
+    pub group: Group,
+    /// Where the child writes itself.
+    pub tasks: PathBuf,
 }
 
 /// The descriptors that apply has made for it.
@@ -59,7 +72,13 @@ impl Child {
     pub fn of(spec: &Spec, cgroups: &Cgroups, paths: &Paths) -> Child {
         let mut controllers: Vec<_> = spec.delegates.iter().map(|c| c.name(false).to_owned()).collect();
         controllers.sort();
+        let join = |(c, mount): (_, &PathBuf)| Join {
+            group: Group { tree: Tree::V1(c), path: spec.group.clone() },
+            tasks: mount.join(&spec.group).join("tasks"),
+        };
+        let joins = spec.joins.iter().filter_map(|c| Some((*c, cgroups.v1.get(c)?))).map(join).collect();
         Child {
+            joins,
             group: cgroups.unified.as_ref().map(|_| format!("{}/payload", spec.group)),
             controllers,
             attach_at: paths.run_of(&spec.name).join("root"),
@@ -84,6 +103,10 @@ impl Child {
             cgroup: self.group.as_ref().map(|_| "/sys/fs/cgroup".to_owned()),
             controllers: self.controllers.clone(),
             notices: self.spec.not_in_force.clone(),
+            ready: self.spec.ready.clone(),
+            health: self.spec.health.clone(),
+            // Twice as often as it has to be: one that comes late is no reason yet.
+            keep_alive: self.spec.watchdog.map(|w| w / 2),
         }
     }
 
@@ -96,6 +119,10 @@ impl Child {
         let mut s = Script::new();
         // Without the writer's end, the parent's death ends the wait.
         s.push(Op::Close(slots.go_writer)).push(Op::WaitFor(slots.go));
+        // Before it runs, mounts or makes anything: all of it counts against the container.
+        for join in &self.joins {
+            s.push(Op::Write { path: c(&join.tasks.to_string_lossy())?, bytes: b"0".to_vec() });
+        }
         s.push(Op::NewSession).push(Op::NewKeyring);
         // By now it is in its groups: they become the root of what it sees.
         s.push(Op::Unshare(flags::NEWCGROUP));
@@ -316,10 +343,15 @@ impl fmt::Display for Child {
             filter: vec![],
         };
         let Ok(script) = self.script(&slots) else { return write!(f, " nothing (a NUL byte in the unit)") };
+        for join in &self.joins {
+            write!(f, "\n    join {}", join.group)?;
+        }
         for op in script.ops() {
             match op {
                 // Bookkeeping of descriptors shows no one anything.
                 Op::Close(_) | Op::WaitFor(_) | Op::Dup { .. } => {}
+                // Shown above by the group's name.
+                Op::Write { path, .. } if path.as_bytes().ends_with(b"/tasks") => {}
                 Op::Bind { source, .. } if source.as_bytes().starts_with(b"/dev/") => {
                     write!(f, "\n    show {}", source.to_string_lossy())?;
                 }

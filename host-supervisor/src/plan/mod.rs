@@ -1,10 +1,12 @@
 //! plan: a Spec to an ordered list of Steps, each one visible change with its undo. Touches nothing.
 pub mod child;
 mod release;
+mod set;
 mod start;
 mod step;
 
 pub use release::{lift, release};
+pub use set::set;
 pub use start::start;
 pub use step::{Group, Step, Tree};
 

@@ -16,10 +16,6 @@ pub fn start(spec: &Spec, cgroups: &Cgroups, paths: &Paths) -> Plan {
     steps.push(Step::Clone(Box::new(Child::of(spec, cgroups, paths))));
     // The child has no id that means anything before its map is written, and waits for Go.
     steps.extend(spec.ids.map(Step::MapChild));
-    // v1 has no way to be born in a group; the child joins before it runs anything.
-    steps.extend(
-        spec.joins.iter().map(|c| Step::Join(Group { tree: Tree::V1(*c), path: spec.group.clone() })),
-    );
     steps.push(Step::Go);
     Plan { title: format!("start {}", spec.name), steps }
 }

@@ -104,9 +104,7 @@ pub enum Step {
     Clone(Box<Child>),
     /// Maps the child's ids. Undo: none, it dies with the child.
     MapChild(IdRange),
-    /// The waiting child joins a v1 group. Undo: none, it dies with the child.
-    Join(Group),
-    /// The child goes on to exec. Undo: kill it.
+    /// The child joins its v1 groups and goes on to exec. Undo: kill it.
     Go,
     /// Thaws a group, so that signals arrive. No undo.
     Thaw(Group),
@@ -148,7 +146,6 @@ impl fmt::Display for Step {
             Step::Listen(path) => write!(f, "listen on {}", path.display()),
             Step::Clone(child) => write!(f, "{child}"),
             Step::MapChild(r) => write!(f, "map the child's ids to {} and on", r.base),
-            Step::Join(g) => write!(f, "join {g}"),
             Step::Go => write!(f, "let the child go"),
             Step::Thaw(g) => write!(f, "thaw {g}"),
             Step::Kill(g) => write!(f, "kill all in {g}"),

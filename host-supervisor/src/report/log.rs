@@ -23,8 +23,9 @@ impl Drain for Stderr {
         let _ = record.kv().serialize(record, &mut fields);
         let _ = values.serialize(record, &mut fields);
         let level = record.level().as_str().to_ascii_lowercase();
-        // A full or closed stderr must not stop the supervisor.
-        let _ = writeln!(std::io::stderr(), "{level}: {}{}", record.msg(), fields.0);
+        // One write a line: nobody reads half of one. A full or closed stderr must not stop the supervisor.
+        let line = format!("{level}: {}{}\n", record.msg(), fields.0);
+        let _ = std::io::stderr().write_all(line.as_bytes());
         Ok(())
     }
 }

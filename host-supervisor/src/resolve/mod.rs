@@ -91,7 +91,7 @@ pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec
         return Err(ResolveError::NotAContainer(unit.name.to_string()));
     };
     let mut refusals: Vec<Refusal> = unit.not_applied.iter().map(not_built).collect();
-    refusals.extend(not_built_ready(&container.ready_when));
+    refusals.extend(without_ct_init(container));
     refusals.extend(security::unknown_calls(&container.system_call_filter));
     let ids = user_namespace(container, facts, given, &mut refusals);
     let limits = limits::limits(&container.resources, facts, &mut refusals);
@@ -125,8 +125,9 @@ pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec
             InitProgram::Path(p) => Init::Guest(p.clone()),
         },
         unit: container.unit.to_string(),
-        // Another rule is refused above; ignored, it comes to this one.
-        ready: ready(&ReadyWhen::Target),
+        ready: if with_ct_init(container) { container.ready_when.clone() } else { ReadyWhen::Target },
+        health: Some(container.health.clone()).filter(|h| with_ct_init(container) && !h.command.is_empty()),
+        watchdog: container.watchdog.filter(|_| with_ct_init(container)),
         environment,
         binds: container.binds.iter().map(bind).collect(),
         tmpfs: container.tmpfs.clone(),
@@ -155,16 +156,28 @@ fn not_built(d: &units::schema::NotApplied) -> Refusal {
     }
 }
 
-/// Rules of readiness that this version does not watch; a container that waits for one would never be ready.
-fn not_built_ready(when: &ReadyWhen) -> Option<Refusal> {
-    match when {
-        ReadyWhen::Target => None,
-        ReadyWhen::Notify | ReadyWhen::Tcp(_) | ReadyWhen::File(_) | ReadyWhen::Exec(_) => Some(Refusal {
-            key: "ReadyWhen".into(),
-            asked: ready(when),
-            why: "this version knows ReadyWhen=target only (the default target's units decide what ready means)".into(),
-        }),
+/// What ct-init does inside, and nobody does where the guest has an init of its own.
+fn without_ct_init(container: &Container) -> Vec<Refusal> {
+    if with_ct_init(container) {
+        return Vec::new();
     }
+    let why = "only ct-init does that inside (remove it, or Init=)";
+    let refuse = |key: &str, asked: String| Refusal { key: key.into(), asked, why: why.into() };
+    let mut refusals = Vec::new();
+    if container.ready_when != ReadyWhen::Target {
+        refusals.push(refuse("ReadyWhen", container.ready_when.to_string()));
+    }
+    if !container.health.command.is_empty() {
+        refusals.push(refuse("HealthCheck", container.health.command.join(" ")));
+    }
+    if let Some(time) = container.watchdog {
+        refusals.push(refuse("WatchdogSec", humantime::format_duration(time).to_string()));
+    }
+    refusals
+}
+
+fn with_ct_init(container: &Container) -> bool {
+    container.init == InitProgram::CtInit
 }
 
 fn user_namespace(
@@ -218,16 +231,6 @@ fn root(name: &str, container: &Container, given: &Given<'_>) -> Result<Root, Re
             Ok(Root::Overlay(vec![layer("/", PathBuf::from(d), "root")]))
         }
         Some(Rootfs::Directory(d)) => Ok(Root::Directory(PathBuf::from(d))),
-    }
-}
-
-fn ready(when: &ReadyWhen) -> String {
-    match when {
-        ReadyWhen::Target => "target".into(),
-        ReadyWhen::Notify => "notify".into(),
-        ReadyWhen::Tcp(port) => format!("tcp:{port}"),
-        ReadyWhen::File(path) => format!("file:{path}"),
-        ReadyWhen::Exec(command) => format!("exec:{command}"),
     }
 }
 

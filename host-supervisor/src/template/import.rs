@@ -11,6 +11,9 @@ use tar::{Entry, EntryType};
 /// What one entry's headers may take: long names, extended attributes.
 const HEADERS: u64 = 2 << 20;
 
+/// More entries than any system has: what is remembered of each would fill the memory.
+const MAX_ENTRIES: u64 = 4_000_000;
+
 /// What stays free on the file system, in bytes.
 const RESERVE: u64 = 16 << 20;
 
@@ -138,6 +141,9 @@ impl Import<'_> {
             return Ok(());
         }
         let about = |e: Failed| e.about(&raw);
+        if self.done.entries >= MAX_ENTRIES {
+            return Err(about(Failed::Rule(Why::TooMany)));
+        }
         let path = Inside::parse(&raw).map_err(|e| about(Failed::Rule(e)))?;
         let attributes = self.attributes(entry).map_err(about)?;
         let link = entry.link_name_bytes().unwrap_or_default().into_owned();

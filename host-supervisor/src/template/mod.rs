@@ -137,6 +137,8 @@ pub enum Why {
     Id,
     #[error("has a header of more than 2 MiB")]
     Header,
+    #[error("is one of more than four million")]
+    TooMany,
     #[error("is a sparse file in the pax format (pack it again without --sparse)")]
     PaxSparse,
 }

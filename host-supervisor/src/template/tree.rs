@@ -145,8 +145,8 @@ impl Tree {
         }
     }
 
-    /// A directory; what belongs to it is set by [`Tree::finish`], as making files in it changes its time.
-    pub(super) fn make_directory(&mut self, path: Inside, attributes: Attributes) -> Result<(), Failed> {
+    /// A directory; its owner, mode and time are set by [`Tree::finish`], as making files in it changes its time.
+    pub(super) fn make_directory(&mut self, path: Inside, mut attributes: Attributes) -> Result<(), Failed> {
         if !path.is_top() {
             let (dir, name) = self.parent(&path)?;
             let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW);
@@ -156,8 +156,19 @@ impl Tree {
                 rustix::fs::mkdirat(dir, name, Mode::RWXU).map_err(kernel("make the directory"))?;
             }
         }
+        // Not kept until the end: they may be large, and many.
+        let xattrs = std::mem::take(&mut attributes.xattrs);
+        if !xattrs.is_empty() {
+            set_xattrs(self.reopen(&path)?.as_fd(), &xattrs)?;
+        }
         self.directories.push((path, attributes));
         Ok(())
+    }
+
+    fn reopen(&self, directory: &Inside) -> Result<OwnedFd, Failed> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let at = if directory.is_top() { &b"."[..] } else { &directory.0 };
+        rustix::fs::openat2(&self.top, at, flags, Mode::empty(), BELOW).map_err(kernel("open it"))
     }
 
     /// A regular file of `size` bytes; runs of zeros become holes in a sparse one.
@@ -250,12 +261,16 @@ impl Tree {
 fn set(fd: BorrowedFd<'_>, a: &Attributes) -> Result<(), Failed> {
     rustix::fs::fchown(fd, Some(Uid::from_raw(a.uid)), Some(Gid::from_raw(a.gid)))
         .map_err(kernel("set its owner"))?;
-    for (name, value) in &a.xattrs {
-        rustix::fs::fsetxattr(fd, name.as_str(), value, XattrFlags::empty())
-            .map_err(kernel("set its extended attributes"))?;
-    }
+    set_xattrs(fd, &a.xattrs)?;
     rustix::fs::fchmod(fd, Mode::from_raw_mode(a.mode & 0o7777)).map_err(kernel("set its mode"))?;
     rustix::fs::futimens(fd, &times(a)).map_err(kernel("set its time"))
+}
+
+fn set_xattrs(fd: BorrowedFd<'_>, xattrs: &[(String, Vec<u8>)]) -> Result<(), Failed> {
+    xattrs.iter().try_for_each(|(name, value)| {
+        rustix::fs::fsetxattr(fd, name.as_str(), value, XattrFlags::empty())
+            .map_err(kernel("set its extended attributes"))
+    })
 }
 
 fn own_and_date(dir: BorrowedFd<'_>, name: &[u8], a: &Attributes) -> Result<(), Failed> {

@@ -54,12 +54,14 @@ impl Graph {
                     self.add_default(name, Directive::DefaultConflicts, "shutdown.target");
                     self.wait_for_members(name, &with);
                 }
-                Body::Passive if ["socket", "timer", "path"].contains(&name.suffix()) => {
+                Body::Passive | Body::Socket(_) | Body::Timer(_)
+                    if ["socket", "timer", "path"].contains(&name.suffix()) =>
+                {
                     self.add_default(name, Directive::DefaultRequires, "sysinit.target");
                     self.add_default(name, Directive::DefaultAfter, "sysinit.target");
                     self.add_default(name, Directive::DefaultConflicts, "shutdown.target");
                 }
-                Body::Passive | Body::Container(_) => {}
+                Body::Passive | Body::Socket(_) | Body::Timer(_) | Body::Container(_) => {}
             }
         }
     }

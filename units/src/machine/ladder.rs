@@ -101,6 +101,12 @@ impl Machine {
         self.descend(step, Some(Cause::Watchdog), Then::Policy, turn);
     }
 
+    /// Its health check failed too often. It still hears, so it is asked to stop.
+    pub(super) fn unhealthy(&mut self, turn: &mut Turn) {
+        self.leave_reload(turn);
+        self.descend(StopStep::Term, Some(Cause::Unhealthy), Then::Policy, turn);
+    }
+
     pub(super) fn main_ended(&mut self, exit: Exit, oom: bool, turn: &mut Turn) {
         if !self.main() && !matches!(self.state, State::Starting { .. }) {
             // Not the one it has: an earlier main process of the same run.

@@ -95,6 +95,8 @@ pub enum Cause {
     OomKill(Exit),
     /// No keep-alive in time.
     Watchdog,
+    /// Containers: the health check failed too often in a row.
+    Unhealthy,
     /// Not ready in time.
     StartTimeout,
     /// Did not stop in time.
@@ -340,6 +342,8 @@ pub enum Event {
     Alive,
     /// WATCHDOG=trigger.
     Unwell,
+    /// Containers: the health check has failed too often in a row.
+    Unhealthy,
     /// EXTEND_TIMEOUT_USEC=.
     Extend(Duration),
     /// No process is left in its cgroup (with KillMode=process or none: none of those it ends).

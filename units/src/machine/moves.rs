@@ -62,6 +62,7 @@ impl Machine {
             Move::MainMissing => self.main_missing(turn),
             Move::Alive => self.waits.watchdog = self.policy.watchdog.map(|w| turn.now.after(w)),
             Move::Unwell => self.unwell(turn),
+            Move::Unhealthy => self.unhealthy(turn),
             Move::Extend(more) => self.extend(more, turn),
             Move::Emptied => self.emptied(turn),
             Move::Due => self.due(turn),

@@ -1,6 +1,8 @@
 //! machine: which ends are failures, which are followed by a restart, and after how long. Touches nothing.
 use super::{Cause, Exit, Policy, ReadyRule};
-use crate::schema::{Container, ExecPhase, KillMode, Restart, Service, ServiceType, StatusSet, UnitSection};
+use crate::schema::{
+    Container, ExecPhase, InitProgram, KillMode, Restart, Service, ServiceType, StatusSet, UnitSection,
+};
 use crate::values::{Signal, Span};
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ pub(super) enum Class {
     Signal,
     /// A timeout, the OOM killer, a broken start protocol: all but a code, a signal or the watchdog.
     Abnormal,
-    /// No keep-alive in time.
+    /// No keep-alive in time, or unhealthy.
     Watchdog,
     /// The guest halted: clean, and meant to stay so.
     Halt,
@@ -84,7 +86,8 @@ impl Policy {
             timeout_start: container.timeout_start,
             timeout_stop: container.timeout_stop,
             timeout_abort: container.timeout_stop,
-            watchdog: container.watchdog,
+            // A guest's own init sends no keep-alive.
+            watchdog: container.watchdog.filter(|_| container.init == InitProgram::CtInit),
             limit_interval: unit.start_limit_interval,
             limit_burst: unit.start_limit_burst,
             remain_after_exit: false,
@@ -175,6 +178,7 @@ impl Policy {
             Cause::GuestReboot | Cause::GuestHalt | Cause::Skipped => false,
             Cause::OomKill(_)
             | Cause::Watchdog
+            | Cause::Unhealthy
             | Cause::StartTimeout
             | Cause::StopTimeout
             | Cause::Setup(_)
@@ -203,7 +207,7 @@ impl Policy {
             | Cause::StopTimeout
             | Cause::Protocol
             | Cause::RuntimeMax => Class::Abnormal,
-            Cause::Watchdog => Class::Watchdog,
+            Cause::Watchdog | Cause::Unhealthy => Class::Watchdog,
             Cause::GuestReboot => Class::Clean,
             Cause::GuestHalt => Class::Halt,
             Cause::StartLimit | Cause::Assert | Cause::Dependency | Cause::Skipped => Class::Never,

@@ -64,6 +64,8 @@ pub(super) enum Move {
     Alive,
     /// It is unwell.
     Unwell,
+    /// It is unhealthy.
+    Unhealthy,
     /// More time for what is under way.
     Extend(Duration),
     /// Its processes are gone.
@@ -248,6 +250,13 @@ pub(super) fn move_of(event: Event, state: &State) -> Move {
             Stay("the watchdog ends when it goes down")
         }
         (Event::Alive | Event::Unwell, S::Down(_) | S::Failed(_) | S::Waiting { .. } | S::Exited { .. }) => {
+            Stay("nothing of it runs")
+        }
+
+        (Event::Unhealthy, S::Up { .. } | S::Reloading { .. }) => Move::Unhealthy,
+        (Event::Unhealthy, S::Starting { .. }) => Stay("health is looked at when it is up"),
+        (Event::Unhealthy, S::Stopping { .. } | S::Stuck { .. }) => Stay("it goes down already"),
+        (Event::Unhealthy, S::Down(_) | S::Failed(_) | S::Waiting { .. } | S::Exited { .. }) => {
             Stay("nothing of it runs")
         }
 

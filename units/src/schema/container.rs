@@ -3,6 +3,8 @@ use crate::name::UnitName;
 use crate::schema::resources::Resources;
 use crate::schema::service::Restart;
 use crate::values::Span;
+use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// `[Container]` and `[Resources]`, with defaults filled in.
@@ -20,6 +22,8 @@ pub struct Container {
     pub unit: UnitName,
     /// `ReadyWhen=`; default target.
     pub ready_when: ReadyWhen,
+    /// `HealthCheck=` and its kin; none without a command.
+    pub health: Health,
     /// `Bind=` and `BindReadOnly=`, in order.
     pub binds: Vec<Bind>,
     /// `Tmpfs=PATH[:OPTIONS]`.
@@ -82,9 +86,11 @@ pub enum InitProgram {
 }
 
 /// `ReadyWhen=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ReadyWhen {
     /// The default target is reached.
+    #[default]
     Target,
     /// Something inside says READY=1 to the container's notify socket.
     Notify,
@@ -92,8 +98,49 @@ pub enum ReadyWhen {
     Tcp(u16),
     /// A path inside exists.
     File(String),
-    /// A command inside ends with 0.
-    Exec(String),
+    /// A command inside ends with 0; argv, the program first.
+    Exec(Vec<String>),
+}
+
+impl fmt::Display for ReadyWhen {
+    /// As in a unit file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReadyWhen::Target => f.write_str("target"),
+            ReadyWhen::Notify => f.write_str("notify"),
+            ReadyWhen::Tcp(port) => write!(f, "tcp:{port}"),
+            ReadyWhen::File(path) => write!(f, "file:{path}"),
+            ReadyWhen::Exec(argv) => write!(f, "exec:{}", argv.join(" ")),
+        }
+    }
+}
+
+/// `HealthCheck=` and its kin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `HealthCheck=`: argv, the program first; empty: none.
+    pub command: Vec<String>,
+    /// `HealthIntervalSec=`: from the end of one check to the start of the next; default 30 s.
+    pub interval: Duration,
+    /// `HealthTimeoutSec=`: a check that takes longer is killed and has failed; default 10 s.
+    pub timeout: Duration,
+    /// `HealthRetries=`: after so many failures in a row the container is unhealthy; default 3.
+    pub retries: u32,
+    /// `HealthStartPeriodSec=`: failures so soon after it became ready don't count; default 0.
+    pub start_period: Duration,
+}
+
+impl Default for Health {
+    /// No check.
+    fn default() -> Health {
+        Health {
+            command: Vec::new(),
+            interval: Duration::from_secs(30),
+            timeout: Duration::from_secs(10),
+            retries: 3,
+            start_period: Duration::ZERO,
+        }
+    }
 }
 
 /// One bind mount.

@@ -3,13 +3,17 @@ pub mod container;
 pub mod read;
 pub mod resources;
 pub mod service;
+pub mod socket;
+pub mod timer;
 pub mod unit;
 
-pub use container::{Container, InitProgram, ReadyWhen, Rootfs, UserNs};
+pub use container::{Container, Health, InitProgram, ReadyWhen, Rootfs, UserNs};
 pub use resources::Resources;
 pub use service::{
     Command, ExecPhase, KillMode, NotifyAccess, Output, Restart, Service, ServiceType, StatusSet,
 };
+pub use socket::Socket;
+pub use timer::Timer;
 pub use unit::{Check, CheckKind, Install, UnitSection};
 
 use crate::name::UnitName;
@@ -51,6 +55,10 @@ pub enum Body {
     Target,
     /// `.container`
     Container(Box<Container>),
-    /// A kind that is read for its dependencies only (`.socket`, `.timer`, `.path`, `.mount` …).
+    /// `.socket`
+    Socket(Box<Socket>),
+    /// `.timer`
+    Timer(Box<Timer>),
+    /// A kind that is read for its dependencies only (`.path`, `.mount` …).
     Passive,
 }

@@ -393,18 +393,32 @@ fn wait_for(fd: RawFd) -> Done {
     }
 }
 
+/// The kernel's own struct sigaction; glibc's wrapper keeps signals 32 and 33 to itself.
+#[repr(C)]
+struct KernelSigaction {
+    handler: usize,
+    flags: u64,
+    restorer: usize,
+    mask: u64,
+}
+
+/// Every signal gets its default (clone3 has cleared handlers, but what was ignored stays so), then all are unblocked.
 fn signals(ignore_pipe: bool) -> Done {
-    // SAFETY: sigaction and sigset_t are plain data; glibc's wrappers take no lock.
-    unsafe {
-        if ignore_pipe {
-            let mut act: libc::sigaction = std::mem::zeroed();
-            act.sa_sigaction = libc::SIG_IGN;
-            done(libc::sigaction(libc::SIGPIPE, &raw const act, std::ptr::null_mut()).into())?;
+    let act = |handler| KernelSigaction { handler, flags: 0, restorer: 0, mask: 0 };
+    let null: *mut KernelSigaction = std::ptr::null_mut();
+    for signal in 1..=64 {
+        if signal == libc::SIGKILL || signal == libc::SIGSTOP {
+            continue;
         }
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        done(libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()).into())
+        let ignore = ignore_pipe && signal == libc::SIGPIPE;
+        let new = act(if ignore { libc::SIG_IGN } else { libc::SIG_DFL });
+        // SAFETY: the kernel reads a struct of its own layout; the mask is 8 bytes.
+        done(unsafe { syscall(libc::SYS_rt_sigaction, signal, &raw const new, null, 8) })?;
     }
+    let none = 0u64;
+    let old: *mut u64 = std::ptr::null_mut();
+    // SAFETY: as above.
+    done(unsafe { syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &raw const none, old, 8) })
 }
 
 fn dup(from: RawFd, to: RawFd) -> Done {

@@ -82,6 +82,8 @@ pub(super) enum Life {
         #[arg(long, value_parser = read_duration, value_name = "TIME")]
         timeout: Option<Duration>,
     },
+    /// Start what is to run at boot, in the order of its dependencies
+    Boot,
     /// Stop every container in reverse order, then the supervisor
     Shutdown,
 }
@@ -134,6 +136,7 @@ impl Life {
                 },
                 timeout_ms: timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
             },
+            Life::Boot => Request::Boot {},
             Life::Shutdown => Request::Shutdown {},
         })
     }

@@ -2,7 +2,9 @@
 use super::CliError;
 use super::context::{Containers, Context, complain};
 use super::names::{self, Known, Targets, container, setting};
-use crate::control::protocol::{Action, ContainerStatus, EventRow, Mistake, Request, Setting, SpecEntry};
+use crate::control::protocol::{
+    Action, BlameRow, ContainerStatus, EventRow, Mistake, Request, Setting, SpecEntry,
+};
 use crate::control::render;
 use crate::control::target::{ContainerName, Target, glob};
 use clap::{Subcommand, ValueEnum};
@@ -71,6 +73,12 @@ pub(super) enum Look {
         #[arg(long)]
         json: bool,
     },
+    /// How the last boot went: who began when, who waited for whom, how long each took
+    Blame {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// What happened, one JSON object a line
     Events {
         /// Go on with what happens
@@ -104,6 +112,10 @@ struct Plan {
     refused: Vec<String>,
 }
 #[derive(Debug, Deserialize)]
+struct Blame {
+    boot: Vec<BlameRow>,
+}
+#[derive(Debug, Deserialize)]
 struct Event {
     event: Option<EventRow>,
 }
@@ -121,6 +133,7 @@ impl Look {
                 let request = plan_request(*action, names, &mut || context.names())?;
                 plan(context, &request, *json)
             }
+            Look::Blame { json } => blame(context, *json),
             Look::Events { follow, json: _ } => events(context, *follow),
         }
     }
@@ -241,6 +254,16 @@ fn plan(context: &mut Context, request: &Request, json: bool) -> Result<u8, CliE
         plan.refused.iter().for_each(|why| complain(why));
     }
     Ok(if plan.refused.is_empty() { 0 } else { 5 })
+}
+
+fn blame(context: &mut Context, json: bool) -> Result<u8, CliError> {
+    let Blame { boot } = context.call(&Request::Blame {})?;
+    if json {
+        context.json(&boot)?;
+    } else {
+        context.print(&render::table::blame(&boot))?;
+    }
+    Ok(0)
 }
 
 fn events(context: &mut Context, follow: bool) -> Result<u8, CliError> {

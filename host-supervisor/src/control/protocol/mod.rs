@@ -191,6 +191,10 @@ pub enum Request {
         /// Which.
         names: Vec<String>,
     },
+    /// Start what is to run at boot. Answered by [`Body::Outcomes`].
+    Boot {},
+    /// How the last boot went. Answered by [`Body::Blame`].
+    Blame {},
     /// Stop all containers in reverse order, then the supervisor. Answered by [`Body::Outcomes`].
     Shutdown {},
     /// What happened lately. Answered by [`Body::Event`]s and, at the end, an empty [`Body::Event`].
@@ -239,13 +243,15 @@ impl Request {
     pub fn reads_only(&self) -> bool {
         use Request as R;
         match self {
-            R::List {} | R::Status { .. } | R::Show { .. } | R::Check {} | R::Plan { .. } => true,
+            R::List {} | R::Blame {} | R::Status { .. } | R::Show { .. } | R::Check {} | R::Plan { .. } => {
+                true
+            }
             R::Logs { .. } | R::Wait { .. } | R::TemplateList {} | R::Events { .. } => true,
             R::Start { .. } | R::Stop { .. } | R::Restart { .. } | R::Reload { .. } | R::Kill { .. } => false,
             R::Create { .. } | R::Destroy { .. } | R::Exec { .. } | R::Pause { .. } | R::Resume { .. } => {
                 false
             }
-            R::Set { .. } | R::Enable { .. } | R::Disable { .. } | R::Shutdown {} => false,
+            R::Set { .. } | R::Enable { .. } | R::Disable { .. } | R::Shutdown {} | R::Boot {} => false,
             R::TemplateImport { .. } | R::TemplateBuild { .. } | R::TemplateRemove { .. } => false,
         }
     }
@@ -299,6 +305,9 @@ pub enum Body {
     },
     Template {
         template: Template,
+    },
+    Blame {
+        boot: Vec<BlameRow>,
     },
     Event {
         #[serde(skip_serializing_if = "Option::is_none")]

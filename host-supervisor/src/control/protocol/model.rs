@@ -142,6 +142,21 @@ pub struct ExitRow {
     pub then: String,
 }
 
+/// One container's part of the last boot. Times are milliseconds since that boot began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlameRow {
+    /// Which.
+    pub name: String,
+    /// When its start began; none: it is still held.
+    pub began: Option<u64>,
+    /// When it was ready, or its start had ended otherwise.
+    pub ready: Option<u64>,
+    /// Whom it had waited for last, of those that it is ordered after; none: nobody.
+    pub last: Option<String>,
+    /// `ready`, `skipped`, why it failed, or `on its way`.
+    pub outcome: String,
+}
+
 /// One line of output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {

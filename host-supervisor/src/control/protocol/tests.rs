@@ -137,6 +137,8 @@ fn requests() -> Vec<Request> {
         R::TemplateImport { name: "debian".into(), file: 0 },
         R::TemplateBuild { name: "debian".into(), file: Some(0), settings },
         R::TemplateRemove { names: vec!["debian".into()] },
+        R::Boot {},
+        R::Blame {},
         R::Shutdown {},
         R::Events { follow: true },
     ]
@@ -177,6 +179,15 @@ fn bodies(request: &Request) -> Vec<Body> {
             }],
         }],
         R::Plan { .. } => vec![Body::Plan { steps: vec!["a".into()], refused: vec!["b".into()] }],
+        R::Blame {} => vec![Body::Blame {
+            boot: vec![BlameRow {
+                name: "web".into(),
+                began: Some(1),
+                ready: Some(2),
+                last: Some("db".into()),
+                outcome: "ready".into(),
+            }],
+        }],
         R::Exec { .. } => vec![Body::Socket { socket: 0 }],
         R::Logs { .. } => vec![Body::Socket { socket: 0 }, Body::Line { line: Some(line()) }],
         R::Set { .. } => vec![Body::Set(SetResult { saved: Some("f".into()), ..SetResult::default() })],
@@ -197,7 +208,12 @@ fn bodies(request: &Request) -> Vec<Body> {
         R::Start { .. } | R::Stop { .. } | R::Restart { .. } | R::Reload { .. } | R::Kill { .. } => {
             vec![Body::Outcomes { outcomes }, progress()]
         }
-        R::Create { .. } | R::Destroy { .. } | R::Pause { .. } | R::Resume { .. } | R::Enable { .. } => {
+        R::Boot {}
+        | R::Create { .. }
+        | R::Destroy { .. }
+        | R::Pause { .. }
+        | R::Resume { .. }
+        | R::Enable { .. } => {
             vec![Body::Outcomes { outcomes }, progress()]
         }
         R::Disable { .. } | R::Wait { .. } | R::TemplateRemove { .. } | R::Shutdown {} => {

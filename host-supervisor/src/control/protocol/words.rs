@@ -19,6 +19,7 @@ pub fn cause(why: Cause) -> String {
         Cause::Exited(how) => exit(how),
         Cause::OomKill(how) => format!("killed for memory: {}", exit(how)),
         Cause::Watchdog => "no keep-alive in time".to_owned(),
+        Cause::Unhealthy => "its health check failed too often".to_owned(),
         Cause::StartTimeout => "not ready in time".to_owned(),
         Cause::StopTimeout => "did not stop in time".to_owned(),
         Cause::Command(phase, how) => format!("{} {}", phase_key(phase), exit(how)),

@@ -1,6 +1,6 @@
 //! table: rows in columns, `ct list` first of all. Pure.
 use super::quantity::{cpu, seconds, size};
-use crate::control::protocol::{ContainerRow, ContainerState};
+use crate::control::protocol::{BlameRow, ContainerRow, ContainerState};
 use comfy_table::{CellAlignment, Table};
 
 /// Columns two spaces apart, no lines; the columns with these numbers are flush right. Ends in a newline.
@@ -28,6 +28,18 @@ pub enum Colour {
     Yes,
     /// Plain text.
     No,
+}
+
+/// `ct blame`.
+pub fn blame(rows: &[BlameRow]) -> String {
+    let at = |ms: Option<u64>| ms.map_or("-".to_owned(), |ms| format!("{:.3}s", ms as f64 / 1000.0));
+    let row = |r: &BlameRow| {
+        let took = r.ready.zip(r.began).map(|(ready, began)| ready.saturating_sub(began));
+        let last = r.last.clone().unwrap_or_else(|| "-".to_owned());
+        vec![r.name.clone(), at(r.began), at(took), at(r.ready), last, r.outcome.clone()]
+    };
+    let head = ["NAME", "BEGAN", "TOOK", "READY", "WAITED FOR", "OUTCOME"];
+    table(&head, &[1, 2, 3], rows.iter().map(row))
 }
 
 /// `ct list`.

@@ -191,11 +191,15 @@ fn only_harmless_extended_attributes_are_kept() {
     let lab = Lab::new();
     let records: [(&str, &[u8]); 2] =
         [("SCHILY.xattr.user.note", b"kept"), ("SCHILY.xattr.trusted.overlay.opaque", b"y")];
-    let done = lab.import(&Archive::new().pax(&records).file("f", "x").bytes()).unwrap();
-    assert_eq!(done.attributes, 1);
-    let mut value = [0_u8; 16];
-    let n = rustix::fs::getxattr(lab.at("f"), "user.note", &mut value).unwrap();
-    assert_eq!(&value[..n], b"kept");
+    let archive = Archive::new().pax(&records).file("f", "x");
+    let archive = archive.pax(&records).add("d", EntryType::Directory, "", b"").file("d/f", "x");
+    let done = lab.import(&archive.bytes()).unwrap();
+    assert_eq!(done.attributes, 2);
+    for kept in ["f", "d"] {
+        let mut value = [0_u8; 16];
+        let n = rustix::fs::getxattr(lab.at(kept), "user.note", &mut value).unwrap();
+        assert_eq!(&value[..n], b"kept", "{kept}");
+    }
 }
 
 fn packed(with: &str, bytes: &[u8]) -> Vec<u8> {

@@ -286,6 +286,11 @@ fn watchdog_and_times() {
     let bite = "abort | kill |  | release, failed Watchdog";
     check_up(policy.clone(), &[Timer, Timer, died(KILL), Empty], bite, bitten.clone());
     check_up(policy.clone(), &[Unwell, Timer, died(KILL), Empty], bite, bitten);
+    let sick = State::Failed(Cause::Unhealthy);
+    let asked = "term |  | release, failed Unhealthy";
+    check_up(policy.clone(), &[Unhealthy, died(OK), Empty], asked, sick.clone());
+    let asked = "term |  |  | release, failed Unhealthy";
+    check_up(policy.clone(), &[Unhealthy, Unhealthy, died(OK), Empty], asked, sick);
     let mut fed = Fed::new(policy);
     UP.iter().for_each(|e| drop(fed.feed(*e)));
     let first = fed.machine.timer();

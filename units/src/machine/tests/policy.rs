@@ -1,7 +1,7 @@
 //! machine tests: restart policy as literal tables.
 use super::*;
 
-/// The table of systemd.service(5), eight deaths and eight policies; `x` restarts.
+/// The table of systemd.service(5), nine deaths and eight policies; `x` restarts.
 #[test]
 fn restart_table_of_systemd_service_5() {
     use Restart::*;
@@ -14,6 +14,7 @@ fn restart_table_of_systemd_service_5() {
         (Cause::Exited(SEGV), " x  xxx  x"),
         (Cause::StartTimeout, " x  xx   x"),
         (Cause::Watchdog, " x  xx x x"),
+        (Cause::Unhealthy, " x  xx x x"),
         (Cause::OomKill(KILL), " x  xx   x"),
     ];
     // Columns:      No=0 Always=1 OnSuccess=3 OnFailure=4 OnAbnormal=5 OnAbort=6 OnWatchdog=7 UnlessStopped=9

@@ -32,6 +32,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         MainMissing,
         Alive,
         Unwell,
+        Unhealthy,
         Empty,
         Guest(Cause::GuestReboot),
         Guest(Cause::GuestHalt),
@@ -249,6 +250,7 @@ fn happens() -> impl Strategy<Value = Happens> {
     let said = vec![
         Alive,
         Unwell,
+        Unhealthy,
         StoppingSelf,
         Reloading,
         Ready,

@@ -3,10 +3,11 @@ use super::line::{Line, Wrong, absolute, add, number, put, put_text, set};
 use super::service::{RESTART_SEC, TIMEOUT, restart, steps, watchdog};
 use super::{Draft, Key, exec, unit};
 use crate::name::UnitName;
-use crate::parse::words::Word;
-use crate::schema::container::{Bind, InitProgram, ReadyWhen, Rootfs, UserNs};
+use crate::parse::words::{self, Escapes, Word};
+use crate::schema::container::{Bind, Health, InitProgram, ReadyWhen, Rootfs, UserNs};
 use crate::schema::service::Restart;
 use crate::values::{Span, ValueError, boolean};
+use std::time::Duration;
 
 pub(super) const CONTAINER: &[Key] = &[
     ("Template", template),
@@ -16,6 +17,16 @@ pub(super) const CONTAINER: &[Key] = &[
     ("Init", init),
     ("Unit", default_unit),
     ("ReadyWhen", ready_when),
+    ("HealthCheck", health_check),
+    ("HealthIntervalSec", |d, l| health_time(l, d, |h| &mut h.interval)),
+    ("HealthTimeoutSec", |d, l| health_time(l, d, |h| &mut h.timeout)),
+    ("HealthRetries", |d, l| {
+        let read = |s: &str| number(s, 1..=1_000_000, "a number of failures from 1 on", "3");
+        set(&mut d.container.health.retries, Health::default().retries, l, read)
+    }),
+    ("HealthStartPeriodSec", |d, l| {
+        set(&mut d.container.health.start_period, Health::default().start_period, l, Span::finite)
+    }),
     ("Bind", |d, l| binds(d, l, false)),
     ("BindReadOnly", |d, l| binds(d, l, true)),
     ("Tmpfs", tmpfs),
@@ -100,12 +111,50 @@ fn ready_when(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {
             let path = line.expand(path, 5)?;
             ReadyWhen::File(absolute(&path, 5)?)
         }
-        Some(("exec", command)) if !command.trim().is_empty() => ReadyWhen::Exec(line.expand(command, 5)?),
+        Some(("exec", command)) if !command.trim().is_empty() => ReadyWhen::Exec(argv(line, command, 5)?),
         None | Some(_) => {
             return line.wrong("a sign of readiness", "target, notify, tcp:80, file:/PATH or exec:CMD");
         }
     };
     Ok(())
+}
+
+/// A command as words; specifiers are expanded, nothing else in it has a meaning.
+fn argv(line: &mut Line<'_>, command: &str, at: usize) -> Result<Vec<String>, Wrong> {
+    let mut argv = Vec::new();
+    let words =
+        words::split(command, Escapes::Strict).map_err(|e| Wrong { at: at + e.at(), why: e.to_string() })?;
+    for word in words {
+        argv.push(line.expand(&word.text, at + word.at)?);
+    }
+    let program = argv.first().map_or("", String::as_str);
+    if program.is_empty() || (program.contains('/') && !program.starts_with('/')) {
+        let why = ValueError::new(program, "a program: a name, or an absolute path", "/usr/bin/check");
+        return Err(Wrong { at, why: why.to_string() });
+    }
+    Ok(argv)
+}
+
+fn health_check(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {
+    draft.container.health.command = match line.raw() {
+        "" => Vec::new(),
+        command => argv(line, command, 0)?,
+    };
+    Ok(())
+}
+
+/// A time that is not zero.
+fn health_time(
+    line: &Line<'_>,
+    draft: &mut Draft,
+    field: fn(&mut Health) -> &mut Duration,
+) -> Result<(), Wrong> {
+    let default = *field(&mut Health::default());
+    let read = |s: &str| match Span::finite(s)? {
+        Duration::ZERO => Err(ValueError::new(s, "a time above zero", "30s")),
+        time => Ok(time),
+    };
+    set(field(&mut draft.container.health), default, line, read)
 }
 
 /// `[-]SRC[:DST]`, several in a line if need be.

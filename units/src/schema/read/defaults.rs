@@ -4,7 +4,7 @@ use super::service::{RESTART_SEC, TIMEOUT};
 use super::unit::{START_LIMIT_BURST, START_LIMIT_INTERVAL};
 use super::{Draft, Given, Kind, exec};
 use crate::name::UnitName;
-use crate::schema::container::{InitProgram, ReadyWhen, UserNs};
+use crate::schema::container::{Health, InitProgram, ReadyWhen, UserNs};
 use crate::schema::service::{
     Context, Directory, Exec, Input, KillMode, NotifyAccess, Output, Preserve, Restart, ServiceType,
 };
@@ -20,7 +20,7 @@ pub(super) fn mistakes(kind: Kind, draft: &Draft) -> Vec<&'static str> {
             let rootfs = choose_rootfs(draft.given.template.clone(), draft.given.rootfs.clone());
             rootfs.err().into_iter().collect()
         }
-        Kind::Target | Kind::Passive => Vec::new(),
+        Kind::Target | Kind::Socket | Kind::Timer | Kind::Passive => Vec::new(),
     }
 }
 
@@ -61,11 +61,13 @@ fn service_type(given: &Given, service: &Service) -> ServiceType {
 
 /// Makes the unit of its draft.
 pub(super) fn fill(name: &UnitName, path: &str, kind: Kind, draft: Draft) -> Unit {
-    let Draft { unit, install, service, container, resources, given, mut not_applied } = draft;
+    let Draft { unit, install, service, container, socket, timer, resources, given, mut not_applied } = draft;
     let body = match kind {
         Kind::Service => Body::Service(Box::new(fill_service(service, given, resources, &mut not_applied))),
         Kind::Container => Body::Container(Box::new(fill_container(container, given, resources))),
         Kind::Target => Body::Target,
+        Kind::Socket => Body::Socket(Box::new(socket)),
+        Kind::Timer => Body::Timer(Box::new(timer)),
         Kind::Passive => Body::Passive,
     };
     Unit { name: name.clone(), path: path.to_owned(), unit, body, install, not_applied }
@@ -218,6 +220,7 @@ impl Default for Container {
             init: InitProgram::CtInit,
             unit: UnitName::default_target(),
             ready_when: ReadyWhen::Target,
+            health: Health::default(),
             binds: Vec::new(),
             tmpfs: Vec::new(),
             environment: Vec::new(),

@@ -149,46 +149,30 @@ const KILL: &str =
     "KillMode KillSignal RestartKillSignal SendSIGHUP SendSIGKILL FinalKillSignal WatchdogSignal";
 
 const SOCKET: &[List] = &[
+    (Quiet::Never, "ListenNetlink ListenSpecial"),
     (
         Quiet::Never,
-        "ListenStream ListenDatagram ListenSequentialPacket ListenFIFO ListenNetlink ListenSpecial",
+        "ListenMessageQueue ListenUSBFunction SocketProtocol BindIPv6Only BindToDevice ExecStartPre",
     ),
-    (
-        Quiet::Never,
-        "ListenMessageQueue ListenUSBFunction SocketProtocol BindIPv6Only Backlog BindToDevice ExecStartPre",
-    ),
-    (
-        Quiet::Never,
-        "ExecStartPost ExecStopPre ExecStopPost TimeoutSec SocketUser SocketGroup SocketMode DirectoryMode",
-    ),
-    (
-        Quiet::Never,
-        "Accept Writable FlushPending MaxConnections MaxConnectionsPerSource KeepAlive KeepAliveTimeSec",
-    ),
+    (Quiet::Never, "ExecStartPost ExecStopPre ExecStopPost TimeoutSec"),
+    (Quiet::Never, "Writable FlushPending MaxConnections MaxConnectionsPerSource KeepAlive KeepAliveTimeSec"),
     (
         Quiet::Never,
         "KeepAliveIntervalSec KeepAliveProbes NoDelay Priority DeferAcceptSec ReceiveBuffer SendBuffer IPTOS",
     ),
+    (Quiet::Never, "IPTTL Mark ReusePort PipeSize FreeBind Transparent Broadcast PassSecurity"),
     (
         Quiet::Never,
-        "IPTTL Mark ReusePort PipeSize FreeBind Transparent Broadcast PassCredentials PassSecurity",
+        "PassPacketInfo Timestamping TCPCongestion MessageQueueMaxMessages MessageQueueMessageSize",
     ),
-    (
-        Quiet::Never,
-        "PassPacketInfo Timestamping TCPCongestion MessageQueueMaxMessages MessageQueueMessageSize Service",
-    ),
-    (Quiet::Never, "RemoveOnStop Symlinks FileDescriptorName TriggerLimitIntervalSec TriggerLimitBurst"),
+    (Quiet::Never, "TriggerLimitIntervalSec TriggerLimitBurst"),
     (Quiet::Never, "PollLimitIntervalSec PollLimitBurst PassFileDescriptorsToExec SmackLabel SmackLabelIPIn"),
     (Quiet::Never, "SmackLabelIPOut SELinuxContextFromNet"),
     (Quiet::Never, KILL),
 ];
 const TIMER: &[List] = &[
-    (
-        Quiet::Never,
-        "OnActiveSec OnBootSec OnStartupSec OnUnitActiveSec OnUnitInactiveSec OnCalendar OnClockChange",
-    ),
-    (Quiet::Never, "OnTimezoneChange AccuracySec RandomizedDelaySec FixedRandomDelay Persistent WakeSystem"),
-    (Quiet::Never, "RemainAfterElapse Unit"),
+    (Quiet::Always, "AccuracySec FixedRandomDelay RemainAfterElapse"),
+    (Quiet::Never, "OnClockChange OnTimezoneChange WakeSystem"),
 ];
 const PATH: &[List] = &[
     (Quiet::Never, "PathExists PathExistsGlob PathChanged PathModified DirectoryNotEmpty Unit MakeDirectory"),
@@ -207,7 +191,6 @@ const SCOPE: &[List] = &[
     (Quiet::Never, KILL),
 ];
 
-const CONTAINER: &[List] = &[(Quiet::Never, "HealthCheck HealthCheckSec HealthCheckRetries")];
 const RESOURCES: &[List] = &[
     (Quiet::Never, "CPUs IOReadBandwidthMax IOWriteBandwidthMax IOReadIOPSMax IOWriteIOPSMax MemoryZSwapMax"),
     (
@@ -235,7 +218,6 @@ fn lists(section: &str) -> &'static [&'static [List]] {
         "Mount" | "Automount" | "Swap" => &[MOUNT, EXEC, CGROUP],
         "Slice" => &[CGROUP],
         "Scope" => &[SCOPE, CGROUP],
-        "Container" => &[CONTAINER],
         "Resources" => &[RESOURCES],
         "Interface" => &[INTERFACE],
         _ => &[],

@@ -6,8 +6,10 @@ mod known;
 mod line;
 mod resources;
 mod service;
+mod socket;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod unit;
 
 use crate::name::UnitName;
@@ -17,7 +19,7 @@ use crate::parse::near::nearest;
 use crate::parse::specifier::{Context, Subject};
 use crate::parse::{Diagnostic, Diagnostics, Severity};
 use crate::schema::service::{DirectoryKind, Input, NotifyAccess, ServiceType};
-use crate::schema::{Container, Install, NotApplied, Resources, Service, Unit, UnitSection};
+use crate::schema::{Container, Install, NotApplied, Resources, Service, Socket, Timer, Unit, UnitSection};
 use crate::values::{Mode, Signal, Span};
 use known::Known;
 use line::{Line, Wrong};
@@ -31,6 +33,8 @@ pub(crate) enum Kind {
     Service,
     Target,
     Container,
+    Socket,
+    Timer,
     /// Read for its dependencies.
     Passive,
 }
@@ -42,6 +46,8 @@ impl Kind {
             "service" => Kind::Service,
             "target" => Kind::Target,
             "container" => Kind::Container,
+            "socket" => Kind::Socket,
+            "timer" => Kind::Timer,
             _ => Kind::Passive,
         }
     }
@@ -50,7 +56,7 @@ impl Kind {
     pub(crate) fn slip(self) -> Severity {
         match self {
             Kind::Container => Severity::Error,
-            Kind::Service | Kind::Target | Kind::Passive => Severity::Warning,
+            Kind::Service | Kind::Target | Kind::Socket | Kind::Timer | Kind::Passive => Severity::Warning,
         }
     }
     /// As [`Kind::slip`], for one key: a service whose ExecStart= is wrong can't be used.
@@ -65,6 +71,8 @@ struct Draft {
     install: Install,
     service: Service,
     container: Container,
+    socket: Socket,
+    timer: Timer,
     resources: Resources,
     given: Given,
     not_applied: Vec<NotApplied>,
@@ -111,6 +119,8 @@ impl<'a> Reader<'a> {
             install: Install::default(),
             service: Service::default(),
             container: Container::default(),
+            socket: Socket::default(),
+            timer: Timer::default(),
             resources: Resources::default(),
             given: Given::default(),
             not_applied: Vec::new(),
@@ -250,6 +260,8 @@ fn tables(section: &str) -> &'static [&'static [Key]] {
         "Install" => &[unit::INSTALL],
         "Service" => &[service::SERVICE, exec::EXEC, resources::RESOURCES],
         "Container" => &[container::CONTAINER],
+        "Socket" => &[socket::SOCKET],
+        "Timer" => &[timer::TIMER],
         "Resources" => &[resources::RESOURCES, resources::CONTAINER_RESOURCES],
         _ => &[],
     }

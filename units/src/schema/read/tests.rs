@@ -3,7 +3,7 @@ use crate::merge::{Fragment, assemble};
 use crate::name::UnitName;
 use crate::parse::specifier::Context;
 use crate::schema::{Body, Container, Service, Unit};
-use crate::values::capability;
+use crate::values::{Mode, capability};
 use proptest::prelude::*;
 use std::fmt::Debug;
 
@@ -237,8 +237,20 @@ fn container_keys() {
     check("Init=ct-init", |c| &c.init, "CtInit");
     check("ReadyWhen=tcp:80", |c| &c.ready_when, "Tcp(80)");
     check("ReadyWhen=file:/run/x", |c| &c.ready_when, r#"File("/run/x")"#);
-    check("ReadyWhen=exec:/bin/check -q", |c| &c.ready_when, r#"Exec("/bin/check -q")"#);
+    check("ReadyWhen=exec:/bin/check -q", |c| &c.ready_when, r#"Exec(["/bin/check", "-q"])"#);
+    check("ReadyWhen=exec:sh -c 'exit $N; %N'", |c| &c.ready_when, r#"Exec(["sh", "-c", "exit $N; web"])"#);
     check("ReadyWhen=notify", |c| &c.ready_when, "Notify");
+    check("HealthCheck=wget -q \"a b\"", |c| &c.health.command, r#"["wget", "-q", "a b"]"#);
+    check("HealthCheck=x\nHealthCheck=", |c| &c.health.command, "[]");
+    check(
+        "",
+        |c| &c.health,
+        "Health { command: [], interval: 30s, timeout: 10s, retries: 3, start_period: 0ns }",
+    );
+    check("HealthIntervalSec=1min", |c| &c.health.interval, "60s");
+    check("HealthTimeoutSec=500ms", |c| &c.health.timeout, "500ms");
+    check("HealthRetries=1", |c| &c.health.retries, "1");
+    check("HealthStartPeriodSec=5", |c| &c.health.start_period, "5s");
     check(
         "Bind=-/a:/b /c\nBindReadOnly=/d",
         |c| &c.binds,
@@ -435,10 +447,10 @@ fn a_megabyte_of_mistakes_stays_small() {
 #[test]
 fn passive_units_keep_their_dependencies() {
     let (unit, said) = read(
-        "x.socket",
-        "[Unit]\nAfter=a.service\n[Socket]\nListenStream=/run/x\nLimitNOFILE=5\nExecStartPre=/a\nNoSuchThing=1\n",
+        "x.mount",
+        "[Unit]\nAfter=a.service\n[Mount]\nWhat=/dev/x\nLimitNOFILE=5\nWhere=/a\nNoSuchThing=1\n",
     );
-    assert_eq!(said, [r#"x.socket:7:1: warning: unknown key "NoSuchThing" in [Socket]"#]);
+    assert_eq!(said, [r#"x.mount:7:1: warning: unknown key "NoSuchThing" in [Mount]"#]);
     let unit = unit.unwrap();
     assert_eq!(unit.body, Body::Passive);
     assert_eq!(show(&unit.unit.after), "[a.service]");
@@ -471,4 +483,31 @@ proptest! {
             prop_assert_eq!(unit.is_none(), said.iter().any(|d| !d.contains(": warning: ")));
         }
     }
+}
+
+#[test]
+fn sockets() {
+    use crate::schema::socket::Address;
+    let check = |text: &str, expect: Option<Address>| {
+        let (unit, said) = read("x.socket", &format!("[Socket]\nListenStream={text}\n"));
+        let Body::Socket(socket) = unit.unwrap().body else { panic!("no socket") };
+        assert_eq!(socket.listen.first().map(|l| l.address.clone()), expect, "{text}");
+        assert_eq!(said.is_empty(), expect.is_some() || text.is_empty(), "{text}: {said:?}");
+    };
+    check("/run/x.sock", Some(Address::Path("/run/x.sock".to_owned())));
+    check("%t/x.sock", Some(Address::Path("/run/x.sock".to_owned())));
+    check("@name", Some(Address::Abstract("name".to_owned())));
+    check("80", Some(Address::Port(80)));
+    check("127.0.0.1:80", Some(Address::Inet(([127, 0, 0, 1], 80).into())));
+    check("[::1]:80", Some(Address::Inet("[::1]:80".parse().unwrap())));
+    check("0", None);
+    check("host:80", None);
+    check("@", None);
+    check("", None);
+    let text = "[Socket]\nListenStream=1\nListenStream=\nListenFIFO=/run/p\nSocketMode=0600\nService=y.service\nAccept=yes\n";
+    let (unit, said) = read("x.socket", text);
+    let Body::Socket(socket) = unit.unwrap().body else { panic!("no socket") };
+    assert_eq!((socket.listen.len(), socket.mode, socket.accept), (1, Mode(0o600), true));
+    assert_eq!(socket.service.as_ref().map(UnitName::as_str), Some("y.service"));
+    assert_eq!(said, [""; 0]);
 }

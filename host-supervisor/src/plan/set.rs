@@ -1,0 +1,51 @@
+//! set: limits of a running container from what they are to what they shall be. Touches nothing.
+use super::{Group, Plan, Step, Tree};
+use crate::facts::Cgroups;
+use crate::spec::{Spec, Write};
+
+/// The files that differ, in an order the kernel takes: v1 refuses a memsw limit below the memory limit, so memsw goes
+/// first when memory grows and last when it shrinks. A limit that is no longer asked for goes back to none.
+pub fn set(now: &Spec, wanted: &Spec, cgroups: &Cgroups) -> Plan {
+    let writes = |spec: &Spec| spec.limits.iter().flat_map(|l| l.writes.clone()).collect::<Vec<Write>>();
+    let (old, new) = (writes(now), writes(wanted));
+    let gone = old.iter().filter(|o| !new.iter().any(|n| n.file == o.file)).filter_map(|o| {
+        let value = unlimited(&o.file)?.to_owned();
+        Some(Write { controller: o.controller, file: o.file.clone(), value })
+    });
+    let mut changed: Vec<Write> = gone.chain(new.iter().filter(|n| !old.contains(n)).cloned()).collect();
+    let grows = amount(&new) > amount(&old);
+    changed.sort_by_key(|w| match w.file.as_str() {
+        MEMSW if grows => 0,
+        MEMORY => 1,
+        MEMSW => 2,
+        _ => 3,
+    });
+    let step = |w: Write| {
+        let v1 = cgroups.v1.contains_key(&w.controller);
+        let tree = if v1 { Tree::V1(w.controller) } else { Tree::Unified };
+        Step::Write { group: Group { tree, path: now.group.clone() }, file: w.file, value: w.value }
+    };
+    Plan { title: format!("set {}", now.name), steps: changed.into_iter().map(step).collect() }
+}
+
+const MEMORY: &str = "memory.limit_in_bytes";
+const MEMSW: &str = "memory.memsw.limit_in_bytes";
+
+/// The memory limit on v1; without one it is without end.
+fn amount(writes: &[Write]) -> u64 {
+    let limit = writes.iter().find(|w| w.file == MEMORY);
+    limit.and_then(|w| w.value.parse().ok()).unwrap_or(u64::MAX)
+}
+
+/// What a file says when there is no limit; none for one that always holds a value.
+fn unlimited(file: &str) -> Option<&'static str> {
+    match file {
+        MEMORY | MEMSW | "cpu.cfs_quota_us" => Some("-1"),
+        "cpu.max" | "memory.max" | "memory.high" | "memory.swap.max" | "pids.max" => Some("max"),
+        "memory.min" | "memory.low" => Some("0"),
+        "cpu.shares" => Some("1024"),
+        "cpu.weight" | "io.weight" => Some("100"),
+        // An empty set means the parent's on v2; on v1 it would be refused while tasks run, so it stays as it is.
+        _ => None,
+    }
+}

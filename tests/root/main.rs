@@ -1,0 +1,9 @@
+//! root: real containers on this machine, through host-supervisor and ct.
+mod life;
+
+use tests::need::{Need, have};
+
+/// Whether this tier can run here.
+fn can(test: &str) -> bool {
+    have(test, &[Need::Root, Need::Unified, Need::Program("/bin/busybox", "busybox-static")])
+}
