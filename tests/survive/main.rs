@@ -24,8 +24,10 @@ fn a_container_restarts_although_the_supervisor_was_killed() {
     assert_eq!(host.starts("web"), 2);
 }
 
-/// Restart=, the code it ends with while nobody watches (none: SIGKILL), and what becomes of it.
-const ENDS: &[(&str, &str, Option<u8>, &str, u64, &str)] = &[
+type End = (&'static str, &'static str, Option<u8>, &'static str, u64, &'static str);
+
+/// Name, Restart=, the code it ends with while nobody watches (none: SIGKILL), and what becomes of it.
+const ENDS: &[End] = &[
     ("a", "on-failure", Some(0), "stopped", 0, "exited with success"),
     ("b", "on-failure", Some(255), "running", 1, "exited with code 255"),
     ("c", "no", Some(42), "failed", 0, "exited with code 42"),
