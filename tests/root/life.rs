@@ -1,5 +1,8 @@
 //! life: containers start, are listed, end, and come back.
 use crate::can;
+use std::fs;
+use std::path::PathBuf;
+use tests::client::Watch;
 use tests::supervisor::Supervisor;
 
 #[test]
@@ -15,9 +18,291 @@ fn a_container_with_one_service_runs_and_is_listed() {
     let table = s.ct(&["list"]).ok();
     assert!(table.lines().next().is_some_and(|l| l.starts_with("NAME") && l.contains("STATE")), "{table}");
     assert!(table.contains("web") && table.contains("running"), "{table}");
+    let row = s.row("web");
+    let keys: Vec<&String> = row.as_object().expect("an object").keys().collect();
+    for key in ["name", "state", "pid", "uptime", "restarts", "cpu", "mem", "disk", "address"] {
+        assert!(keys.iter().any(|k| *k == key), "{key} is not in {keys:?}");
+    }
     assert_eq!(s.sh("web", "pidof sleep | wc -w").ok(), "1\n");
     s.ct(&["stop", "web"]).ok();
     assert_eq!(s.state("web"), "stopped");
-    assert_eq!(s.groups_of("web"), Vec::<std::path::PathBuf>::new());
+    assert_eq!(s.groups_of("web"), Vec::<PathBuf>::new());
+    s.finish();
+}
+
+#[test]
+fn a_killed_service_comes_back() {
+    if !can("a_killed_service_comes_back") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.container("web", "").service("a", "ExecStart=/bin/sleep 1000\nRestart=on-failure\nRestartSec=1ms");
+    });
+    s.ct(&["start", "web"]).ok();
+    let mut watch = Watch::connect(&s.init_socket("web"));
+    let before = watch.state("a.service").pid;
+    s.ct(&["kill", "-s", "KILL", "web/a"]).ok();
+    watch.until("back", |w| {
+        w.units.get("a.service").is_some_and(|u| u.pid != before && u.pid != 0 && u.active == "active")
+    });
+    assert_eq!(s.state("web"), "running");
+    let status = s.ct(&["status", "web/a"]).ok();
+    assert!(status.contains("active"), "{status}");
+    s.finish();
+}
+
+#[test]
+fn ends_of_pid_1_are_told_apart() {
+    if !can("ends_of_pid_1_are_told_apart") {
+        return;
+    }
+    // Policy, what happens inside (or from the host), the state it comes to, and what `ct why` says.
+    let cases = [
+        ("on-failure", "kill -INT 1", "running", "reboot"),
+        ("no", "reboot -f", "running", "reboot"),
+        ("on-failure", "/bin/busybox poweroff -f", "stopped", "halt"),
+        ("no", "kill -38 1", "stopped", "halt"),
+    ];
+    let s = Supervisor::start_with(|s| {
+        for (i, (policy, ..)) in cases.iter().enumerate() {
+            s.container(&format!("c{i}"), &format!("Restart={policy}\nRestartSec=1ms"));
+        }
+    });
+    for (i, (policy, line, state, why)) in cases.iter().enumerate() {
+        let name = format!("c{i}");
+        s.ct(&["start", &name]).ok();
+        let mut events = s.events();
+        let _ = s.sh(&name, line);
+        events.until("its end", |e| e["container"] == name.as_str() && e["event"] == "exit");
+        s.until(&name, state);
+        let said = s.ct(&["why", &name]).ok();
+        assert!(said.contains(why), "{policy} after {line:?}: {said}");
+    }
+    s.finish();
+}
+
+#[test]
+fn a_container_whose_pid_1_is_killed_comes_back_or_has_failed() {
+    if !can("a_container_whose_pid_1_is_killed_comes_back_or_has_failed") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.container("back", "Restart=on-failure\nRestartSec=1ms").service("a", "ExecStart=/bin/sleep 1000");
+        s.container("down", "Restart=no");
+    });
+    s.ct(&["start", "back", "down"]).ok();
+    for (name, state) in [("back", "running"), ("down", "failed")] {
+        let mut events = s.events();
+        s.ct(&["kill", "-s", "KILL", name]).ok();
+        events.until("its end", |e| e["container"] == name && e["event"] == "exit");
+        s.until(name, state);
+        assert!(s.ct(&["why", name]).ok().contains("SIGKILL"));
+    }
+    assert_eq!(s.row("back")["restarts"], 1);
+    assert_eq!(s.groups_of("down"), Vec::<PathBuf>::new());
+    assert_eq!(s.sh("back", "pidof sleep | wc -w").ok(), "1\n");
+    s.finish();
+}
+
+#[test]
+fn a_container_that_only_crashes_is_given_up() {
+    if !can("a_container_that_only_crashes_is_given_up") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        let lines =
+            "Init=/bin/false\nRestart=always\nRestartSec=0\nStartLimitBurst=3\nStartLimitIntervalSec=1h";
+        s.container("web", lines);
+        s.container("other", "");
+    });
+    s.ct(&["start", "other"]).ok();
+    let _ = s.ct(&["start", "web"]);
+    s.until("web", "failed");
+    assert!(s.ct(&["why", "web"]).ok().contains("too often"), "{}", s.ct(&["why", "web"]).out);
+    assert_eq!(s.state("other"), "running");
+    s.finish();
+}
+
+/// A stop while it waits out its back-off is final.
+#[test]
+fn a_stop_during_the_back_off_is_final() {
+    if !can("a_stop_during_the_back_off_is_final") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.container("web", "Init=/bin/false\nRestart=always\nRestartSec=1h");
+    });
+    let _ = s.ct(&["start", "--no-wait", "web"]);
+    s.until("web", "restarting");
+    s.ct(&["stop", "web"]).ok();
+    assert_eq!(s.state("web"), "stopped");
+    s.finish();
+}
+
+#[test]
+fn order_holds_and_is_reversed_at_the_end() {
+    if !can("order_holds_and_is_reversed_at_the_end") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        for (name, after) in [("db", ""), ("app", "db"), ("web", "app")] {
+            s.container(name, "");
+            let path = s.root().join(format!("etc/ct/{name}.container"));
+            let text = fs::read_to_string(&path).expect("the unit");
+            let order = if after.is_empty() {
+                String::new()
+            } else {
+                format!("[Unit]\nAfter={after}.container\nRequires={after}.container\n")
+            };
+            fs::write(path, format!("{order}{text}")).expect("write the unit");
+        }
+    });
+    let mut events = s.events();
+    s.ct(&["start", "web"]).ok();
+    events.until("web is up", |e| e["container"] == "web" && e["message"] == "running");
+    let up: Vec<String> = named(&events.seen, "running");
+    assert_eq!(up, ["db", "app", "web"]);
+    events.seen.clear();
+    s.ct(&["stop", "db"]).ok();
+    events.until("db is down", |e| e["container"] == "db" && e["message"] == "stopped");
+    assert_eq!(named(&events.seen, "stopped"), ["web", "app", "db"]);
+    drop(events);
+    s.finish();
+}
+
+fn named(events: &[serde_json::Value], state: &str) -> Vec<String> {
+    let wanted = events.iter().filter(|e| e["event"] == "state" && e["message"] == state);
+    wanted.filter_map(|e| e["container"].as_str().map(str::to_owned)).collect()
+}
+
+#[test]
+fn autostart_starts_what_it_should() {
+    if !can("autostart_starts_what_it_should") {
+        return;
+    }
+    let mut s = Supervisor::start_with(|s| {
+        for (name, autostart) in [("yes", "yes"), ("no", "no"), ("last", "last")] {
+            s.container(name, &format!("[Install]\nAutostart={autostart}"));
+        }
+    });
+    s.until("yes", "running");
+    assert_eq!((s.state("no").as_str(), s.state("last").as_str()), ("stopped", "stopped"));
+    s.ct(&["start", "last"]).ok();
+    s.ct(&["enable", "no"]).ok();
+    s.ct(&["shutdown"]).ok();
+    s.ended();
+    s.run();
+    for name in ["yes", "no", "last"] {
+        s.until(name, "running");
+    }
+    s.finish();
+}
+
+#[test]
+fn degraded_says_which_unit_failed() {
+    if !can("degraded_says_which_unit_failed") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.container("web", "").service("bad", "Type=oneshot\nExecStart=/bin/false");
+    });
+    s.ct(&["start", "web"]).ok();
+    assert_eq!(s.state("web"), "degraded");
+    assert!(s.ct(&["why", "web"]).ok().contains("bad.service"));
+    s.finish();
+}
+
+#[test]
+fn pause_and_resume() {
+    if !can("pause_and_resume") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.container("web", "").service("a", "ExecStart=/bin/sleep 1000");
+    });
+    s.ct(&["start", "web"]).ok();
+    s.ct(&["pause", "web"]).ok();
+    assert_eq!(s.state("web"), "paused");
+    let group = s.groups_of("web").remove(0);
+    assert!(fs::read_to_string(group.join("cgroup.events")).expect("events").contains("frozen 1"));
+    s.ct(&["resume", "web"]).ok();
+    assert_eq!(s.state("web"), "running");
+    assert_eq!(s.sh("web", "echo hi").ok(), "hi\n");
+    // One that is paused can be stopped: a frozen process takes no signal.
+    s.ct(&["pause", "web"]).ok();
+    s.ct(&["stop", "web"]).ok();
+    assert_eq!(s.state("web"), "stopped");
+    s.finish();
+}
+
+#[test]
+fn a_template_is_shared_and_changes_are_private() {
+    if !can("a_template_is_shared_and_changes_are_private") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        let rootfs = tests::rootfs::Rootfs::new(&s.root().join("srv/base"));
+        let status = std::process::Command::new("tar")
+            .args(["-C", &rootfs.path().to_string_lossy(), "-cf"])
+            .arg(s.root().join("base.tar"))
+            .arg(".")
+            .status();
+        assert!(status.expect("run tar").success());
+        s.unit("keep.container", "[Container]\nTemplate=base\n");
+        s.unit("throw.container", "[Container]\nTemplate=base\nEphemeral=yes\n");
+    });
+    let tar = s.root().join("base.tar");
+    s.ct(&["template", "import", &tar.to_string_lossy()]).ok();
+    s.ct(&["start", "keep", "throw"]).ok();
+    for name in ["keep", "throw"] {
+        s.sh(name, &format!("echo {name} > /srv/x; stat -c %u /srv/x; rm /bin/true")).ok();
+        s.ct(&["restart", name]).ok();
+    }
+    assert_eq!(s.sh("keep", "cat /srv/x; ls /bin/true 2>&1 | grep -c 'No such'").ok(), "keep\n1\n");
+    assert_eq!(s.sh("throw", "ls /srv; ls /bin/true").ok(), "/bin/true\n");
+    s.ct(&["template", "remove", "base"]).refused(5, &["base"]);
+    s.ct(&["stop", "--all"]).ok();
+    s.ct(&["destroy", "--yes", "keep", "throw"]).ok();
+    s.ct(&["template", "remove", "base"]).ok();
+    let left: Vec<_> =
+        fs::read_dir(s.root().join("var/lib/ct/containers")).into_iter().flatten().flatten().collect();
+    assert_eq!(left.len(), 0, "{left:?}");
+    s.finish();
+}
+
+#[test]
+fn create_writes_a_unit_that_starts() {
+    if !can("create_writes_a_unit_that_starts") {
+        return;
+    }
+    let s = Supervisor::start();
+    s.ct(&["create", "new", "--template", "host", "--set", "MemoryMax=64M", "--set", "Hostname=fresh"]).ok();
+    s.ct(&["start", "new"]).ok();
+    assert_eq!(s.ct(&["exec", "new", "--", "/bin/hostname"]).ok(), "fresh\n");
+    assert_eq!(
+        s.ct(&["exec", "new", "--", "sh", "-c", "cat /etc/hostname 2>/dev/null; ls -A /root /home | wc -l"])
+            .code,
+        0
+    );
+    s.ct(&["create", "new", "--template", "host"]).refused(5, &["new"]);
+    s.ct(&["destroy", "--yes", "new"]).refused(5, &["new"]);
+    s.ct(&["stop", "new"]).ok();
+    s.ct(&["destroy", "--yes", "new"]).ok();
+    s.ct(&["start", "new"]).refused(3, &["new"]);
+    s.finish();
+}
+
+#[test]
+fn plan_changes_nothing() {
+    if !can("plan_changes_nothing") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.container("web", "");
+    });
+    let plan = s.ct(&["plan", "start", "web"]).ok();
+    assert!(plan.contains("let the child go"), "{plan}");
+    assert_eq!(s.state("web"), "stopped");
+    assert_eq!(s.groups_of("web"), Vec::<PathBuf>::new());
     s.finish();
 }

@@ -1,5 +1,11 @@
 //! root: real containers on this machine, through host-supervisor and ct.
+mod adopt;
+mod clients;
+mod escapes;
+mod inside;
 mod life;
+mod limits;
+mod mistakes;
 
 use tests::need::{Need, have};
 

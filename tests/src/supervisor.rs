@@ -7,12 +7,12 @@ use crate::wait::{Deadline, PATIENCE};
 use nix::poll::PollFlags;
 use serde_json::Value;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use tempfile::TempDir;
@@ -191,6 +191,12 @@ impl Supervisor {
         self.process.as_ref().expect("it runs").child.id()
     }
 
+    /// The pid of the one that answers: the same, or its child where it is a keeper.
+    pub fn serving(&self) -> u32 {
+        let file = self.root().join("run/ct/supervisor.pid");
+        fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).unwrap_or_else(|| self.pid())
+    }
+
     /// Sends the process that was started a signal and waits for its end.
     pub fn end(&mut self, signal: i32) -> ExitStatus {
         let mut process = self.process.take().expect("it runs");
@@ -198,6 +204,12 @@ impl Supervisor {
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::try_from(signal).expect("a signal"))
             .expect("it runs");
         process.wait()
+    }
+
+    /// Waits for the end of one that was asked to leave.
+    pub fn ended(&mut self) {
+        let status = self.process.take().expect("it runs").wait();
+        assert!(status.success(), "{status}");
     }
 
     /// Writes a unit file.
@@ -253,6 +265,21 @@ impl Supervisor {
     /// A shell line inside.
     pub fn sh(&self, name: &str, line: &str) -> Ran {
         self.ct(&["exec", name, "--", "/bin/sh", "-c", line])
+    }
+
+    /// Everything that happens from now on.
+    pub fn events(&self) -> Events {
+        let mut child = self.ct_command(&["events", "-f"]).stderr(Stdio::null()).spawn().expect("run ct");
+        let output = child.stdout.take().expect("its stdout");
+        Events { child, output, read: Vec::new(), seen: Vec::new() }
+    }
+
+    /// Waits for a state, which may be there already.
+    pub fn until(&self, name: &str, state: &str) {
+        let mut events = self.events();
+        if self.state(name) != state {
+            events.until(state, |e| e["container"] == name && e["event"] == "state" && e["message"] == state);
+        }
     }
 
     /// The container's group in every hierarchy that has one.
@@ -355,6 +382,51 @@ impl Drop for Supervisor {
             }
         }
         self.sweep();
+    }
+}
+
+/// `ct events -f`.
+#[derive(Debug)]
+pub struct Events {
+    child: Child,
+    output: ChildStdout,
+    read: Vec<u8>,
+    /// What has come so far.
+    pub seen: Vec<Value>,
+}
+
+impl Events {
+    /// Waits for the next event that is so.
+    pub fn until(&mut self, what: &str, so: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let event = self.next(what);
+            self.seen.push(event.clone());
+            if so(&event) {
+                return event;
+            }
+        }
+    }
+
+    fn next(&mut self, what: &str) -> Value {
+        loop {
+            if let Some(end) = self.read.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return serde_json::from_slice(&line).expect("an event is JSON");
+            }
+            let ready = Deadline::default().ready(self.output.as_fd(), PollFlags::POLLIN);
+            assert!(ready, "never {what}: {:#?}", self.seen);
+            let mut bytes = [0u8; 4096];
+            let n = self.output.read(&mut bytes).expect("read events");
+            assert!(n > 0, "no more events before {what}: {:#?}", self.seen);
+            self.read.extend_from_slice(&bytes[..n]);
+        }
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

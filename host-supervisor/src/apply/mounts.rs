@@ -14,8 +14,28 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// A user namespace that holds nothing but its map. Made by a child that waits, mapped, opened, and let go.
-pub(super) fn user_namespace(range: IdRange) -> Result<OwnedFd, Cause> {
+/// A user namespace that holds nothing but its map.
+#[derive(Debug)]
+pub(super) struct UserNamespace {
+    namespace: OwnedFd,
+    /// The child it was made with. It ends by itself, while the mounts are made; reaped when this is dropped.
+    child: OwnedFd,
+}
+
+impl AsFd for UserNamespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.namespace.as_fd()
+    }
+}
+
+impl Drop for UserNamespace {
+    fn drop(&mut self) {
+        let _ = waitid(Id::PIDFd(self.child.as_fd()), WaitPidFlag::WEXITED);
+    }
+}
+
+/// Made by a child that waits, mapped, opened, and let go.
+pub(super) fn user_namespace(range: IdRange) -> Result<UserNamespace, Cause> {
     let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let mut script = Script::new();
     script.push(Op::Close(writer.as_raw_fd())).push(Op::WaitFor(reader.as_raw_fd()));
@@ -26,8 +46,13 @@ pub(super) fn user_namespace(range: IdRange) -> Result<OwnedFd, Cause> {
     });
     // End of file ends it; there is nothing else it could wait for.
     drop(writer);
-    waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED)?;
-    opened
+    match opened {
+        Ok(namespace) => Ok(UserNamespace { namespace, child: child.pidfd }),
+        Err(e) => {
+            waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED)?;
+            Err(e)
+        }
+    }
 }
 
 /// Writes a child's maps: ids 0…size-1 inside are base…base+size-1.

@@ -29,7 +29,7 @@ pub struct Launch {
 /// What earlier steps have made for the child.
 #[derive(Debug, Default)]
 pub(super) struct Prepared {
-    pub(super) userns: Option<OwnedFd>,
+    pub(super) userns: Option<super::mounts::UserNamespace>,
     pub(super) roots: Vec<OwnedFd>,
     pub(super) binds: Vec<Option<(OwnedFd, Target)>>,
     pub(super) listen: Option<OwnedFd>,

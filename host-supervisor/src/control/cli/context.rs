@@ -1,5 +1,6 @@
 //! context: what every command has at hand: the supervisor, standard output, and how to end. Never parses arguments.
 use super::Hooks;
+use super::bar::Bar;
 use crate::control::client::{Client, ClientError};
 use crate::control::protocol::{ContainerRow, Fault, FaultKind, LogLine, Outcome, Progress, Request};
 use crate::control::render;
@@ -97,14 +98,14 @@ impl Context {
         fds: &[BorrowedFd<'_>],
     ) -> Result<T, CliError> {
         let quiet = self.quiet;
+        let mut bar = Bar::new();
         let mut tell = |value: Value| {
             if let Ok(Going { progress: Some(p) }) = serde_json::from_value(value)
                 && !quiet
             {
                 let line = render::harmless(&p.line);
                 let line = if p.target.is_empty() { line } else { format!("{}: {line}", p.target) };
-                // Nobody has to read it.
-                let _ = writeln!(io::stderr(), "{line}");
+                bar.line(&line);
             }
         };
         Ok(self.client()?.call(request, fds, &mut tell)?)

@@ -3,6 +3,7 @@
 //!
 //! One file for each group of commands. What a command line asks for is a [`Request`](super::protocol::Request) that
 //! a test can look at; only `context` talks to the supervisor and the terminal.
+mod bar;
 mod context;
 mod inside;
 mod life;

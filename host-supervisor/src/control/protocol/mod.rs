@@ -342,7 +342,7 @@ pub struct Outcome {
 pub struct Progress {
     /// Whose; empty: the whole call's.
     pub target: String,
-    /// One line for people.
+    /// One line for people, or `progress DONE TOTAL` in bytes.
     pub line: String,
 }
 
