@@ -72,9 +72,10 @@ impl Daemon {
         let boot_id = self.facts.boot_id.clone();
         let Some(c) = self.fleet.get_mut(name) else { return };
         let wanted_up = c.machine.wanted() == units::machine::Wanted::Up;
-        let changed = c.durable.wanted_up != wanted_up;
-        c.durable.wanted_up = wanted_up;
+        // A shutdown is not what the container's owner wants of it: Autostart=last brings it back.
+        let changed = c.durable.wanted_up != wanted_up && !self.leaving;
         if changed {
+            c.durable.wanted_up = wanted_up;
             self.keep_durable(name);
         }
         let Some(c) = self.fleet.get_mut(name) else { return };
