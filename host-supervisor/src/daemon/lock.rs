@@ -54,7 +54,22 @@ pub fn keeper_lock(root: &Path) -> Result<KeeperLock, DaemonError> {
     let paths = Paths::new(root);
     let run = paths.run();
     std::fs::create_dir_all(&run).map_err(failed(format!("make {}", run.display())))?;
-    Ok(KeeperLock { _lock: take(&paths, NAME)?, file: run.join(NAME) })
+    let lock = KeeperLock { _lock: take(&paths, NAME)?, file: run.join(NAME) };
+    await_predecessor(&run.join("supervisor.pid"));
+    Ok(lock)
+}
+
+/// A supervisor whose keeper was killed is about to leave: gives it a moment to do so.
+fn await_predecessor(path: &Path) {
+    const MOMENT: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 2, tv_nsec: 0 };
+    let Ok(file) = File::open(path) else { return };
+    let held = Flock::lock(file, FlockArg::LockSharedNonblock).is_err();
+    let pid = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(pidfd) = pid.filter(|_| held).and_then(|pid| ct_sys::proc::pidfd_open(pid).ok()) {
+        let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        // If it stays, the lock will say so.
+        let _left = rustix::event::poll(&mut fds, Some(&MOMENT));
+    }
 }
 
 impl Drop for KeeperLock {
