@@ -25,21 +25,40 @@ pub struct Durable {
     pub exits: Vec<ExitRow>,
 }
 
-/// What a running container is known by, over restarts of the supervisor: `run/ct/containers/NAME/run.json`.
+/// A container's life, as the next supervisor of this boot takes it up: `run/ct/lives/NAME.json`. One file, replaced as
+/// a whole: what it says has happened, what it does not say has not.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Life {
+    /// The boot it belongs to; of another one, only the past is worth reading.
+    pub boot_id: String,
+    /// Its life cycle and counters.
+    pub machine: Kept,
+    /// What of it is, or may be, on this machine.
+    pub run: Option<Running>,
+}
+
+/// What is there of a container that runs, or is about to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Running {
-    /// PID 1 as the host sees it.
-    pub pid: u32,
-    /// Its start time in clock ticks since boot: with the boot id it can't be another process.
-    pub start_time: u64,
-    /// Of the boot it belongs to.
-    pub boot_id: String,
+    /// Its PID 1; none: written down before anything was made, so whatever is there is of a start that was cut off.
+    pub process: Option<Process>,
     /// Microseconds since 1970.
     pub started: u64,
     /// What it was started with.
     pub spec: Spec,
-    /// Its life cycle.
-    pub machine: Kept,
+    /// OOM kills in its group when it was started.
+    pub oom_before: u64,
+}
+
+/// A process that can't be taken for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// As the host sees it.
+    pub pid: u32,
+    /// Clock ticks since boot.
+    pub start_time: u64,
+    /// Whether it is known to have come to its exec.
+    pub executed: bool,
 }
 
 #[derive(Serialize, Deserialize)]

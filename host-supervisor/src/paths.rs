@@ -32,6 +32,14 @@ impl Paths {
     pub fn run_of(&self, name: &str) -> PathBuf {
         self.run().join("containers").join(name)
     }
+    /// What is known of containers' lives, over restarts of the supervisor.
+    pub fn lives(&self) -> PathBuf {
+        self.run().join("lives")
+    }
+    /// One container's life.
+    pub fn life_of(&self, name: &str) -> PathBuf {
+        self.lives().join(format!("{name}.json"))
+    }
     /// A container's files and durable state.
     pub fn var_of(&self, name: &str) -> PathBuf {
         self.at("/var/lib/ct/containers").join(name)
@@ -69,7 +77,9 @@ mod tests {
     #[test]
     fn everything_is_below_the_root() {
         let p = Paths::new("/tmp/x");
-        for path in [p.run(), p.socket(), p.run_of("a"), p.var_of("a"), p.templates(), p.etc()] {
+        for path in
+            [p.run(), p.socket(), p.run_of("a"), p.life_of("a"), p.var_of("a"), p.templates(), p.etc()]
+        {
             assert!(path.starts_with("/tmp/x"), "{path:?}");
         }
     }

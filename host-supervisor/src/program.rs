@@ -3,6 +3,10 @@ use crate::daemon::{self, Options, REMOVE, TEMPLATE};
 use crate::paths::Paths;
 use crate::template;
 use clap::Parser;
+use ct_init::keeper;
+use std::error::Error;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,6 +26,9 @@ struct Arguments {
     /// Run no keeper: ct-init is the parent already
     #[arg(long)]
     no_keeper: bool,
+    /// The keeper's line to its supervisor (internal)
+    #[arg(long, hide = true, value_name = "N")]
+    keeper_fd: Option<i32>,
     /// Work for a supervisor (internal)
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
     work: Vec<String>,
@@ -42,24 +49,49 @@ pub fn main() -> ExitCode {
         }
         None => {}
     }
+    if !arguments.no_keeper && arguments.keeper_fd.is_none() {
+        return keep(&arguments);
+    }
     let options = Options {
+        keeper: arguments.keeper_fd,
         init: arguments.init.unwrap_or_else(beside),
         root: arguments.root,
         cgroup_parent: arguments.cgroup_parent,
     };
     match daemon::run(&options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            let mut line = format!("host-supervisor: {e}");
-            let mut cause = std::error::Error::source(&e);
-            while let Some(e) = cause {
-                line.push_str(&format!(": {e}"));
-                cause = e.source();
-            }
-            eprintln!("{line}");
-            ExitCode::FAILURE
-        }
+        Err(e) => fail(&e),
     }
+}
+
+fn fail(error: &dyn Error) -> ExitCode {
+    eprintln!("host-supervisor: {}", ct_init::chain(error));
+    ExitCode::FAILURE
+}
+
+/// As the keeper: the supervisor is this program once more, with the same words.
+fn keep(arguments: &Arguments) -> ExitCode {
+    let _lock = match daemon::keeper_lock(&arguments.root) {
+        Ok(lock) => lock,
+        Err(e) => return fail(&e),
+    };
+    match keeper::run(options_of_keeper()) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => fail(&e),
+    }
+}
+
+fn options_of_keeper() -> keeper::Options {
+    // A word without a NUL byte came in as a C string, so it is one.
+    let c = |word: &[u8]| CString::new(word).unwrap_or_default();
+    let mut argv: Vec<CString> = std::env::args_os().map(|w| c(w.as_bytes())).collect();
+    let own = [c(b"--keeper-fd"), c(keeper::FD.to_string().as_bytes())];
+    let first = argv.len().min(1);
+    argv.splice(first..first, own);
+    let env = std::env::vars_os().map(|(k, v)| c(&[k.as_bytes(), b"=", v.as_bytes()].concat())).collect();
+    // By its path: after an upgrade this is the new program.
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
+    keeper::Options { program, argv, env }
 }
 
 /// ct-init beside this program, or where packages put it.

@@ -136,8 +136,8 @@ fn a_broken_state_file_costs_one_container_nothing_but_its_state() {
         return;
     }
     let mut s = Supervisor::start_with(|s| {
-        s.container("web", "");
-        s.container("db", "");
+        s.container("web", "StartLimitIntervalSec=0");
+        s.container("db", "StartLimitIntervalSec=0");
     });
     s.ct(&["start", "web", "db"]).ok();
     s.ct(&["stop", "web", "db"]).ok();

@@ -65,6 +65,11 @@ impl RealHost {
         self.launch.take().map(|launch| Started { launch })
     }
 
+    /// The child of the plan that is under way.
+    pub fn cloned(&self) -> Option<u32> {
+        self.launch.as_ref().map(|l| l.spawned.pid)
+    }
+
     fn at(&self, group: &Group) -> Result<PathBuf, Cause> {
         cgroup::path(&self.cgroups, group)
     }

@@ -52,7 +52,7 @@ impl Daemon {
             Some(Autostart::Last) => c.durable.wanted_up,
             Some(Autostart::No) | None => false,
         };
-        let boots = |c: &super::fleet::Container| c.run.is_none() && wanted(c);
+        let boots = |c: &super::fleet::Container| c.run.is_none() && !c.resumed && wanted(c);
         self.fleet.all.iter().filter(|(_, c)| boots(c)).map(|(n, _)| unit_name(n)).collect()
     }
 
@@ -75,6 +75,8 @@ impl Daemon {
     /// `ct boot`: answered as soon as all are queued; `ct blame` and `ct wait` tell the rest.
     pub(crate) fn boot_asked(&mut self, client: ClientId) {
         self.refresh();
+        // Asked by hand, what had its life before is started too.
+        self.fleet.all.values_mut().for_each(|c| c.resumed = false);
         let names = self.to_boot();
         let refused = self.boot();
         let outcome = |unit: &UnitName| {

@@ -119,6 +119,7 @@ impl Daemon {
             std::fs::remove_dir_all(&drop_ins).map_err(failed(format!("remove {}", drop_ins.display())))?;
         }
         self.fleet.all.remove(name.as_str());
+        self.forget(name.as_str());
         self.refresh();
         self.event(name.as_str(), None, "state", "destroyed");
         Ok(())

@@ -2,7 +2,7 @@
 use super::{Source, now};
 use crate::apply::Launch;
 use crate::control::protocol::{ContainerState, ExitRow, words};
-use crate::ledger::Durable;
+use crate::ledger::{Durable, Process, Running};
 use crate::spec::Spec;
 use crate::state;
 use ct_init::proto::{Leave, UnitStatus};
@@ -10,7 +10,7 @@ use ct_sys::script::Script;
 use mio::Token;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use units::machine::{Cause, Machine, State};
+use units::machine::{Cause, Kept, Machine, State};
 use units::schema::Unit;
 use units::values::Tick;
 
@@ -41,6 +41,26 @@ pub(crate) struct Container {
     pub(crate) since: Tick,
     /// A sentence about the last failure, from where it happened.
     pub(crate) note: String,
+    /// Its PID 1 has ended as another's child, and it is not known yet how.
+    pub(crate) missing: Option<Missing>,
+    /// What a start is about to make; written down before anything of it is there.
+    pub(crate) intended: Option<Running>,
+    /// What was written down last.
+    pub(crate) written: Option<Mark>,
+    /// Its life of this boot was read: it is not started merely because the supervisor is.
+    pub(crate) resumed: bool,
+}
+
+/// By what it is seen that a life has to be written down again.
+pub(crate) type Mark = (Kept, Option<Process>);
+
+/// An end that somebody else saw, or nobody.
+#[derive(Debug)]
+pub(crate) struct Missing {
+    /// Then it counts as unknown.
+    pub(crate) until: Tick,
+    /// It ended before this supervisor came, so there is no [`Run`]; and whether the kernel killed for memory.
+    pub(crate) gone: Option<(Running, bool)>,
 }
 
 /// What is there while a container runs.
@@ -48,6 +68,9 @@ pub(crate) struct Container {
 pub(crate) struct Run {
     pub(crate) spec: Spec,
     pub(crate) pid: u32,
+    pub(crate) start_time: u64,
+    /// Whether it is known to have come to its exec.
+    pub(crate) executed: bool,
     pub(crate) pidfd: OwnedFd,
     pub(crate) ended: Token,
     /// Until exec has succeeded.
@@ -99,7 +122,30 @@ impl Container {
             run: None,
             since: now(),
             note: String::new(),
+            missing: None,
+            intended: None,
+            written: None,
+            resumed: false,
         }
+    }
+    /// What of it is, or may be, on this machine.
+    pub(crate) fn running(&self) -> Option<Running> {
+        let run = self.run.as_ref().map(|r| Running {
+            process: Some(Process { pid: r.pid, start_time: r.start_time, executed: r.executed }),
+            started: r.started_wall,
+            spec: r.spec.clone(),
+            oom_before: r.oom_before,
+        });
+        run.or_else(|| self.gone().cloned()).or_else(|| self.intended.clone())
+    }
+    fn gone(&self) -> Option<&Running> {
+        self.missing.as_ref()?.gone.as_ref().map(|(running, _)| running)
+    }
+    /// Its PID 1, if there is one or was one whose end is still to come out.
+    pub(crate) fn process(&self) -> Option<Process> {
+        let run = self.run.as_ref();
+        let run = run.map(|r| Process { pid: r.pid, start_time: r.start_time, executed: r.executed });
+        run.or_else(|| self.gone()?.process).or_else(|| self.intended.as_ref()?.process)
     }
     /// As `ct list` shows it.
     pub(crate) fn state(&self) -> ContainerState {
@@ -122,6 +168,10 @@ impl Container {
             self.note = format!("{}: {waits}", words::cause(Cause::StartTimeout));
         }
     }
+    /// Whether the end of this run is remembered already.
+    pub(crate) fn remembers(&self, run: &Running) -> bool {
+        self.durable.exits.first().is_some_and(|row| row.at >= run.started)
+    }
     /// Remembers an end.
     pub(crate) fn push_exit(&mut self, row: ExitRow) {
         self.durable.exits.insert(0, row);
@@ -139,6 +189,15 @@ impl Fleet {
     /// The earliest timer of all.
     pub(crate) fn deadline(&self) -> Option<Tick> {
         self.all.values().filter_map(|c| c.machine.timer()).min()
+    }
+    /// Whose PID 1 this is or was.
+    pub(crate) fn by_process(&self, pid: u32, start_time: u64) -> Option<String> {
+        let own = |c: &Container| c.process().is_some_and(|p| p.pid == pid && p.start_time == start_time);
+        self.all.iter().find(|(_, c)| own(c)).map(|(n, _)| n.clone())
+    }
+    /// When the first end that is missing counts as unknown.
+    pub(crate) fn next_unknown(&self) -> Option<Tick> {
+        self.all.values().filter_map(|c| c.missing.as_ref()).map(|m| m.until).min()
     }
     /// Whose timers are due.
     pub(crate) fn due(&self, now: Tick) -> Vec<String> {

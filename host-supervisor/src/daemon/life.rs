@@ -5,7 +5,6 @@ use crate::apply;
 use crate::control::protocol::words;
 use crate::control::protocol::{EventRow, ExitRow};
 use crate::control::target::ContainerName;
-use crate::ledger::{self, Running};
 use crate::load::unit_name;
 use crate::plan::{self, Group, Step, Tree};
 use crate::spec::Init;
@@ -18,9 +17,11 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
 use units::UnitName;
 use units::graph::{Ended, Job};
-use units::machine::{Cause, Event, Intent, Outcome, Policy, State};
+use units::machine::{Cause, Event, Exit, Intent, Outcome, State};
 use units::schema::ExecPhase;
 
+/// How a child ends that did not come to its exec: nobody let it go, or an operation before it failed.
+const NEVER_EXECUTED: Exit = Exit::Code(127);
 /// Above this share of time in which tasks waited for memory or disk (PSI "some", the last ten seconds), starts are
 /// paced. CPU pressure alone is no reason: starting is work.
 const BUSY_PERCENT: f32 = 40.0;
@@ -30,9 +31,13 @@ impl Daemon {
     pub(crate) fn step(&mut self, name: &str, event: Event) {
         let first = self.queue.is_empty();
         self.queue.push_back((name.to_owned(), event));
-        if !first {
-            return; // Somebody up the stack is at it.
-        }
+        if first {
+            self.drain();
+        } // Else somebody up the stack is at it.
+    }
+
+    /// Steps what is queued, and then what it lets go.
+    pub(crate) fn drain(&mut self) {
         while let Some((name, event)) = self.queue.front().cloned() {
             self.step_one(&name, event);
             self.queue.pop_front();
@@ -50,21 +55,25 @@ impl Daemon {
         let before = c.state();
         let intents = c.machine.step(event, now());
         c.note_late();
-        for intent in intents {
-            self.carry_out(name, intent);
-        }
+        // Nobody is told what is not written down.
+        let (told, done): (Vec<_>, Vec<_>) =
+            intents.into_iter().partition(|i| matches!(i, Intent::Announce(_)));
+        done.into_iter().for_each(|i| self.carry_out(name, i));
         let Some(c) = self.fleet.get_mut(name) else { return };
         let after = c.state();
         if before != after {
             c.since = now();
-            self.keep(name);
+        }
+        self.keep(name);
+        told.into_iter().for_each(|i| self.carry_out(name, i));
+        if before != after {
             self.event(name, None, "state", after.word());
             let replies = self.waiters.changed(name, &self.fleet);
             self.send(replies);
         }
     }
 
-    fn carry_out(&mut self, name: &str, intent: Intent) {
+    pub(crate) fn carry_out(&mut self, name: &str, intent: Intent) {
         match intent {
             Intent::Run(ExecPhase::Start) => self.launch(name),
             // A container has command lines in no other phase: its policy says so.
@@ -117,7 +126,7 @@ impl Daemon {
         let plan = plan::start(&spec, &self.facts.cgroups, &self.paths);
         self.prepare_root(&spec)?;
         self.host.log_to(self.paths.var_of(name).join("init.log"));
-        apply::run(&plan, &mut self.host).map_err(|e| e.to_string())?;
+        let process = self.carry_out_start(name, &spec, &plan)?;
         let started = self.host.take().ok_or("the start plan has cloned nothing")?;
         let pid = started.launch.spawned.pid;
         let failed = |e: std::io::Error| format!("watch it: {e}");
@@ -125,14 +134,16 @@ impl Daemon {
         let ended = self.sources.add(&pidfd, Source::Ended(name.to_owned())).map_err(failed)?;
         let ct_init = spec.init == Init::CtInit;
         let run = Run {
-            oom_before: observe::oom_kills(&self.facts.cgroups, &spec),
+            oom_before: process.oom_before,
             spec,
             pid,
+            start_time: process.process.map_or(0, |p| p.start_time),
+            executed: false,
             pidfd,
             ended,
             launch: Some(launching),
             started: now(),
-            started_wall: ct_init::clock::wall(),
+            started_wall: process.started,
             waits: None,
             leave: None,
             frozen: false,
@@ -177,8 +188,9 @@ impl Daemon {
                 self.step(name, Event::SetupFailed(ExecPhase::Start));
             }
             // Killed before exec: the pipe ends as well, and the exit tells the rest.
-            None if gone => {}
+            None if gone => run_executed(&mut self.fleet, name),
             None => {
+                run_executed(&mut self.fleet, name);
                 self.step(name, Event::Executed(ExecPhase::Start));
                 if guest {
                     self.step(name, Event::Ready);
@@ -187,31 +199,77 @@ impl Daemon {
         }
     }
 
-    /// PID 1 has ended: what it said last, how it ended, what that means.
+    /// PID 1's pidfd is readable: it has ended, here or as another's child.
     pub(crate) fn ended(&mut self, name: &str) {
+        let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else { return };
+        match observe::end(run.pidfd.as_fd()) {
+            observe::Seen::Runs => self.launched(name),
+            observe::Seen::Ended(exit) => self.finished(name, exit),
+            observe::Seen::Elsewhere => self.await_exit(name),
+        }
+    }
+
+    /// PID 1 has ended like this: what it said last, what that means, and what follows from it. Its end is written down
+    /// before it is reaped: should we be killed between the two, the next supervisor is told again, and knows already.
+    pub(crate) fn finished(&mut self, name: &str, exit: Exit) {
         self.launched(name);
         self.heard(name);
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let Some(run) = c.run.as_mut() else { return };
-        let Some(exit) = observe::exit(run.pidfd.as_fd()) else { return };
-        let oom = observe::oom_kills(&self.facts.cgroups, &run.spec) > run.oom_before;
-        let events = state::ended(exit, run.leave, oom);
-        let lasted = now().since(run.started).as_secs();
+        let Some(running) = c.running() else { return };
+        let gone_oom = c.missing.as_ref().and_then(|m| m.gone.as_ref()).map(|(_, oom)| *oom);
+        let executed = running.process.is_some_and(|p| p.executed);
+        if !executed && exit == NEVER_EXECUTED && matches!(c.machine.state(), State::Starting { .. }) {
+            c.missing = None;
+            return self.start_over(name);
+        }
+        let leave = c.run.as_ref().and_then(|r| r.leave);
+        let begun = matches!(c.machine.state(), State::Starting { .. }) && matches!(exit, Exit::Code(_));
+        if begun && matches!(running.spec.init, Init::Guest(_)) {
+            // What has an exit code has been executed, and that is all that a guest has to do to be ready.
+            [Event::Forked(ExecPhase::Start), Event::Executed(ExecPhase::Start), Event::Ready]
+                .into_iter()
+                .for_each(|e| self.step(name, e));
+        }
+        let Some(c) = self.fleet.get_mut(name) else { return };
+        let oom = gone_oom
+            .unwrap_or_else(|| observe::oom_kills(&self.facts.cgroups, &running.spec) > running.oom_before);
         info!(self.log, "ended"; "ct" => name, "how" => words::exit(exit));
-        self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
-        events.into_iter().for_each(|e| self.step(name, e));
+        if let Some(run) = &c.run {
+            self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
+        }
+        // Else an earlier supervisor got so far, and only what follows is left to do.
+        let news = !c.remembers(&running);
+        let (empty, before): (Vec<_>, Vec<_>) =
+            state::ended(exit, leave, oom).into_iter().partition(|e| *e == Event::Empty);
+        before.into_iter().for_each(|e| self.step(name, e));
         let Some(c) = self.fleet.get_mut(name) else { return };
         let cause = c.machine.cause().map_or_else(|| words::exit(exit), |cause| c.reason(cause));
+        if news {
+            let at = ct_init::clock::wall().max(running.started);
+            let lasted = (at - running.started) / 1_000_000;
+            c.push_exit(ExitRow { at, cause: cause.clone(), lasted, then: String::new() });
+            self.keep_durable(name);
+        }
+        if let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) {
+            observe::reap(run.pidfd.as_fd());
+        }
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.missing = None;
+        }
+        empty.into_iter().for_each(|e| self.step(name, e));
+        let Some(c) = self.fleet.get_mut(name) else { return };
         let then = c.state().word().to_owned();
-        c.push_exit(ExitRow { at: ct_init::clock::wall(), cause: cause.clone(), lasted, then });
-        self.keep_durable(name);
+        if let Some(row) = c.durable.exits.first_mut().filter(|_| news) {
+            row.then = then;
+            self.keep_durable(name);
+        }
         self.event(name, None, "exit", &cause);
     }
 
     /// The polite way: ct-init stops its units; a guest's own init gets the signal that systemd documents.
     fn ask_to_stop(&mut self, name: &str) {
         let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else {
-            return self.queue.push_back((name.to_owned(), Event::Empty));
+            return self.nothing_runs(name);
         };
         let guest = matches!(run.spec.init, Init::Guest(_));
         let spec = run.spec.clone();
@@ -228,7 +286,7 @@ impl Daemon {
 
     fn kill(&mut self, name: &str) {
         let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else {
-            return self.queue.push_back((name.to_owned(), Event::Empty));
+            return self.nothing_runs(name);
         };
         let group = Group { tree: Tree::Unified, path: run.spec.group.clone() };
         if self.facts.cgroups.unified.is_some() {
@@ -239,6 +297,13 @@ impl Daemon {
             }
         }
         self.signal(name, libc::SIGKILL);
+    }
+
+    /// There is nothing to end; but where PID 1 is missing, its end is told first.
+    fn nothing_runs(&mut self, name: &str) {
+        if self.fleet.get(name).is_some_and(|c| c.missing.is_none()) {
+            self.queue.push_back((name.to_owned(), Event::Empty));
+        }
     }
 
     /// A signal to PID 1, if it is there.
@@ -268,21 +333,22 @@ impl Daemon {
     }
 
     /// Nothing of it runs any more: what it had is removed.
-    fn release(&mut self, name: &str, again: bool) {
+    pub(crate) fn release(&mut self, name: &str, again: bool) {
         self.unlink(name);
-        let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.take()) else { return };
-        if let Some(launch) = &run.launch {
-            self.sources.remove(&launch.errors.as_raw_fd(), launch.token);
+        if let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.take()) {
+            if let Some(launch) = &run.launch {
+                self.sources.remove(&launch.errors.as_raw_fd(), launch.token);
+            }
+            self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
+            self.remove_leftovers(name, &run.spec);
         }
-        self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
-        self.carry_steps(name, plan::release(&run.spec, &self.facts.cgroups, &self.paths));
         if !again {
             self.forget_settings(name);
         }
     }
 
     /// Each step for itself: one that fails must not keep the rest.
-    fn carry_steps(&mut self, name: &str, plan: plan::Plan) {
+    pub(crate) fn carry_steps(&mut self, name: &str, plan: plan::Plan) {
         for step in plan.steps {
             let one = plan::Plan { title: plan.title.clone(), steps: vec![step] };
             if let Err(e) = apply::run(&one, &mut self.host) {
@@ -406,104 +472,15 @@ impl Daemon {
         self.tell_followers(&row);
         self.events.push(row);
     }
+}
 
-    /// Writes down what has to outlive this process.
-    fn keep(&mut self, name: &str) {
-        let Some(c) = self.fleet.get_mut(name) else { return };
-        let wanted_up = c.machine.wanted() == units::machine::Wanted::Up;
-        let changed = c.durable.wanted_up != wanted_up;
-        c.durable.wanted_up = wanted_up;
-        if changed {
-            self.keep_durable(name);
-        }
-        let Some(c) = self.fleet.get(name) else { return };
-        let mut failed = None;
-        if let Some(run) = &c.run {
-            let running = Running {
-                pid: run.pid,
-                start_time: observe::start_time(run.pid).unwrap_or(0),
-                boot_id: self.facts.boot_id.clone(),
-                started: run.started_wall,
-                spec: run.spec.clone(),
-                machine: c.machine.keep(),
-            };
-            failed = ledger::write(&self.paths.run_of(name).join("run.json"), &running).err();
-        }
-        if let Some(e) = failed {
-            self.complain("could not write the state down, going on in memory", &e);
-        }
-    }
-
-    /// What it keeps over boots.
-    fn keep_durable(&mut self, name: &str) {
-        let Some(c) = self.fleet.get(name) else { return };
-        let path = self.paths.var_of(name).join("state.json");
-        if path.parent().is_some_and(std::path::Path::is_dir)
-            && let Err(e) = ledger::write(&path, &c.durable)
-        {
-            self.complain("could not write the state down, going on in memory", &e);
-        }
-    }
-
-    /// Takes up the containers that an earlier supervisor of this boot has left running.
-    pub(crate) fn adopt(&mut self) {
-        self.refresh();
-        let names: Vec<String> = std::fs::read_dir(self.paths.run().join("containers"))
-            .map(|d| d.flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect())
-            .unwrap_or_default();
-        for name in names {
-            match ledger::read::<Running>(&self.paths.run_of(&name).join("run.json")) {
-                Ok(Some(running)) => self.adopt_one(&name, running),
-                Ok(None) => {}
-                Err(e) => self.complain("could not read what ran", &e),
-            }
-        }
-    }
-
-    fn adopt_one(&mut self, name: &str, running: Running) {
-        let alive = running.boot_id == self.facts.boot_id
-            && observe::start_time(running.pid) == Some(running.start_time);
-        let pidfd = alive.then(|| ct_sys::proc::pidfd_open(running.pid).ok()).flatten();
-        self.know(name);
-        let policy = Policy { watchdog: running.spec.watchdog, ..self.policy_of(name) };
-        let Some(c) = self.fleet.get_mut(name) else { return };
-        let (machine, intents) = units::machine::Machine::restore(policy, running.machine, now());
-        c.machine = machine;
-        let Some(pidfd) = pidfd else {
-            // It ended while nobody watched: that is never a success.
-            self.carry_steps(name, plan::release(&running.spec, &self.facts.cgroups, &self.paths));
-            return [Event::MainExited(units::machine::Exit::Unknown, false), Event::Empty]
-                .into_iter()
-                .for_each(|e| self.step(name, e));
-        };
-        let Ok(ended) = self.sources.add(&pidfd, Source::Ended(name.to_owned())) else { return };
-        let ct_init = running.spec.init == Init::CtInit;
-        let ago = ct_init::clock::wall().saturating_sub(running.started);
-        c.run = Some(Run {
-            oom_before: observe::oom_kills(&self.facts.cgroups, &running.spec),
-            spec: running.spec,
-            pid: running.pid,
-            pidfd,
-            ended,
-            launch: None,
-            started: units::values::Tick(now().0.saturating_sub(ago)),
-            started_wall: running.started,
-            waits: None,
-            leave: None,
-            frozen: false,
-            units: BTreeMap::new(),
-        });
-        info!(self.log, "adopted"; "ct" => name, "pid" => running.pid);
-        intents.into_iter().for_each(|i| self.carry_out(name, i));
-        if ct_init && let Err(e) = self.connect(name) {
-            self.warn("adopted without its ct-init", name, &e);
-        }
+fn run_executed(fleet: &mut super::fleet::Fleet, name: &str) {
+    if let Some(run) = fleet.get_mut(name).and_then(|c| c.run.as_mut()) {
+        run.executed = true;
     }
 }
 
 /// Whether PID 1 is a zombie or gone, without reaping it.
 fn has_ended(run: &Run) -> bool {
-    use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-    !matches!(waitid(Id::PIDFd(run.pidfd.as_fd()), flags), Ok(WaitStatus::StillAlive))
+    observe::end(run.pidfd.as_fd()) != observe::Seen::Runs
 }

@@ -85,7 +85,11 @@ impl Daemon {
 
     fn told(&mut self, name: &str, report: Report) {
         match report {
-            Report::Hello { .. } => {}
+            Report::Hello { .. } => {
+                if let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) {
+                    run.executed = true;
+                }
+            }
             Report::Ready { .. } => {
                 self.waits(name, None);
                 self.step(name, Event::Ready);

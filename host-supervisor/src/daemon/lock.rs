@@ -1,19 +1,23 @@
-//! lock: one supervisor a root. The lock is the kernel's, so a dead one holds nothing.
+//! lock: one keeper and one supervisor a root. The lock is the kernel's, so a dead one holds nothing.
 use super::DaemonError;
 use crate::paths::Paths;
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
 
-/// Held until it is dropped. Its file names the holder: `run/ct/supervisor.pid`.
+/// Held until it is dropped. Its file names the holder: `run/ct/supervisor.pid`, `run/ct/keeper.pid`.
 #[derive(Debug)]
 pub(crate) struct Lock {
     _file: Flock<File>,
 }
 
-/// Takes the lock and writes our pid.
-pub(crate) fn take(paths: &Paths) -> Result<Lock, DaemonError> {
-    let path = paths.run().join("supervisor.pid");
+/// Takes the lock of this name below `run/ct` and writes our pid.
+///
+/// # Errors
+/// Where another one has it, or the file can't be written.
+pub(crate) fn take(paths: &Paths, name: &str) -> Result<Lock, DaemonError> {
+    let path = paths.run().join(name);
     let failed = |e| DaemonError::Io(format!("write {}", path.display()), e);
     let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
@@ -29,5 +33,48 @@ pub(crate) fn take(paths: &Paths) -> Result<Lock, DaemonError> {
             let _ = file.read_to_string(&mut pid);
             Err(DaemonError::Taken { pid: pid.trim().to_owned(), root: paths.root().to_path_buf() })
         }
+    }
+}
+
+/// Whoever holds it is the keeper, and `run/ct/keeper.pid` names it.
+#[derive(Debug)]
+pub struct KeeperLock {
+    _lock: Lock,
+    file: PathBuf,
+}
+
+/// Makes sure that a root has one keeper.
+///
+/// # Errors
+/// Where another one has it, or the root can't be used.
+pub fn keeper_lock(root: &Path) -> Result<KeeperLock, DaemonError> {
+    const NAME: &str = "keeper.pid";
+    let failed = |what: String| move |e: std::io::Error| DaemonError::Io(what, e);
+    let root = std::fs::canonicalize(root).map_err(failed(format!("open the root {}", root.display())))?;
+    let paths = Paths::new(root);
+    let run = paths.run();
+    std::fs::create_dir_all(&run).map_err(failed(format!("make {}", run.display())))?;
+    let lock = KeeperLock { _lock: take(&paths, NAME)?, file: run.join(NAME) };
+    await_predecessor(&run.join("supervisor.pid"));
+    Ok(lock)
+}
+
+/// A supervisor whose keeper was killed is about to leave: gives it a moment to do so.
+fn await_predecessor(path: &Path) {
+    const MOMENT: rustix::event::Timespec = rustix::event::Timespec { tv_sec: 2, tv_nsec: 0 };
+    let Ok(file) = File::open(path) else { return };
+    let held = Flock::lock(file, FlockArg::LockSharedNonblock).is_err();
+    let pid = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+    if let Some(pidfd) = pid.filter(|_| held).and_then(|pid| ct_sys::proc::pidfd_open(pid).ok()) {
+        let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        // If it stays, the lock will say so.
+        let _left = rustix::event::poll(&mut fds, Some(&MOMENT));
+    }
+}
+
+impl Drop for KeeperLock {
+    fn drop(&mut self) {
+        // A pid that is nobody's would only mislead.
+        let _ = std::fs::remove_file(&self.file);
     }
 }

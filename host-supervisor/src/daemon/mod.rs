@@ -4,14 +4,17 @@ mod answer;
 mod boot;
 mod create;
 mod fleet;
+mod keeper;
 mod life;
 mod link;
 mod lock;
 mod read;
 mod set;
+mod survive;
 mod waiters;
 mod workers;
 
+pub use lock::{KeeperLock, keeper_lock};
 pub use workers::{REMOVE, TEMPLATE};
 
 use crate::apply::RealHost;
@@ -50,6 +53,8 @@ pub struct Options {
     pub cgroup_parent: Option<String>,
     /// The ct-init program.
     pub init: PathBuf,
+    /// The descriptor on which the keeper tells who has ended; none: there is no keeper.
+    pub keeper: Option<i32>,
 }
 
 /// Why it could not start.
@@ -95,6 +100,8 @@ const SIGNALS: Token = Token(0);
 const SERVER: Token = Token(1);
 /// Above all of the server's.
 const FIRST_SOURCE: usize = 1 << 20;
+/// The keeper's line; between the server's and the sources'.
+const KEEPER: Token = Token(FIRST_SOURCE - 1);
 
 /// Registered descriptors and what they mean.
 #[derive(Debug)]
@@ -152,6 +159,7 @@ pub struct Daemon {
     pub(crate) leaving: bool,
     /// When what still runs in a shutdown is killed.
     pub(crate) shutdown_deadline: Option<Tick>,
+    keeper: Option<keeper::Keeper>,
     server: Server,
     signals: std::os::unix::net::UnixStream,
     poll: Poll,
@@ -182,13 +190,15 @@ impl Daemon {
             .map_err(failed(format!("open the root {}", options.root.display())))?;
         let paths = Paths::new(root);
         let run = paths.run();
-        std::fs::create_dir_all(run.join("containers")).map_err(failed(format!("make {}", run.display())))?;
+        for dir in [run.join("containers"), paths.lives()] {
+            std::fs::create_dir_all(&dir).map_err(failed(format!("make {}", dir.display())))?;
+        }
         for dir in [paths.containers(), paths.templates()] {
             std::fs::create_dir_all(&dir)
                 .and_then(|()| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)))
                 .map_err(failed(format!("make {}", dir.display())))?;
         }
-        let lock = lock::take(&paths)?;
+        let lock = lock::take(&paths, "supervisor.pid")?;
         let facts = probe();
         let (conf, mistakes) = crate::load::load_host_conf(&paths);
         for mistake in &mistakes.0 {
@@ -200,6 +210,7 @@ impl Daemon {
         let registry =
             |poll: &Poll| poll.registry().try_clone().map_err(failed("make the event loop".into()));
         let signals = signals(&poll).map_err(failed("catch signals".into()))?;
+        let keeper = keeper(&poll, options.keeper).map_err(failed("listen to the keeper".into()))?;
         let listener = control_socket(&paths)?;
         let server = Server::new(listener, &registry(&poll)?, SERVER, Limits::default())
             .map_err(failed("serve clients".into()))?;
@@ -227,6 +238,7 @@ impl Daemon {
             followers: Vec::new(),
             leaving: false,
             shutdown_deadline: None,
+            keeper,
             server,
             signals,
             poll,
@@ -240,6 +252,7 @@ impl Daemon {
             if self.leaving && self.fleet.is_quiet() && self.workers.is_idle() {
                 info!(self.log, "all containers are down, leaving");
                 self.remove_parent_groups();
+                self.forget_all();
                 self.remove_run_files();
                 return Ok(());
             }
@@ -251,7 +264,7 @@ impl Daemon {
             }
             for event in &events {
                 if self.turn(event) {
-                    info!(self.log, "asked to leave, containers run on");
+                    info!(self.log, "leaving, containers run on");
                     self.remove_run_files();
                     return Ok(());
                 }
@@ -283,6 +296,9 @@ impl Daemon {
         if event.token() == SIGNALS {
             return self.signalled();
         }
+        if event.token() == KEEPER {
+            return self.hear_keeper();
+        }
         if self.server.owns(event.token()) {
             self.server.event(event, now());
             return false;
@@ -312,6 +328,7 @@ impl Daemon {
             .into_iter()
             .chain(self.server.deadline())
             .chain(self.waiters.deadline())
+            .chain(self.fleet.next_unknown())
             .chain(self.shutdown_deadline);
         own.min().map(|at| at.since(now()) + Duration::from_millis(1))
     }
@@ -326,6 +343,7 @@ impl Daemon {
             }
             self.step(&name, units::machine::Event::Timer);
         }
+        self.give_up_on_exits(now);
         if self.shutdown_deadline.is_some_and(|at| at <= now) {
             self.shutdown_deadline = None;
             self.kill_the_rest();
@@ -371,6 +389,15 @@ fn control_socket(paths: &Paths) -> Result<std::os::unix::net::UnixListener, Dae
     use crate::control::server::listen::{group_id, listen};
     let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
     Ok(listen(&paths.socket(), group_id(&groups, "ct"))?)
+}
+
+/// The line that the keeper has handed down.
+fn keeper(poll: &Poll, fd: Option<i32>) -> io::Result<Option<keeper::Keeper>> {
+    let Some(fd) = fd else { return Ok(None) };
+    let fd = ct_sys::proc::inherited(fd)
+        .ok_or_else(|| io::Error::other(format!("descriptor {fd} is not open")))?;
+    poll.registry().register(&mut SourceFd(&fd.as_raw_fd()), KEEPER, Interest::READABLE)?;
+    Ok(Some(keeper::Keeper::new(ct_init::keeper::Line::new(fd))))
 }
 
 /// TERM and INT come as bytes on a socket. SIGPIPE is ignored: a client or reader that goes away is an error code.

@@ -4,12 +4,12 @@ use crate::spec::Spec;
 use cgroups_rs::fs::cpuacct::CpuAcctController;
 use cgroups_rs::fs::memory::MemController;
 use cgroups_rs::fs::pid::PidController;
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use ct_init::reap::exit;
+use ct_sys::proc::{self, How, Which};
 use std::fs;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use units::machine::Exit;
-use units::values::Signal;
 
 /// What one container holds now; none where this kernel does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -101,34 +101,82 @@ fn keyed(path: &Path, key: &str) -> Option<u64> {
     text.lines().find_map(|l| l.strip_prefix(key)?.trim().parse().ok())
 }
 
-/// How a process ended, once its pidfd is readable. Reaps it if it is our child.
-pub fn exit(pidfd: BorrowedFd<'_>) -> Option<Exit> {
-    match waitid(Id::PIDFd(pidfd), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
-        Ok(WaitStatus::Exited(_, code)) => Some(Exit::Code(u8::try_from(code & 0xff).unwrap_or(u8::MAX))),
-        Ok(WaitStatus::Signaled(_, signal, dumped)) => {
-            let signal = Signal(u8::try_from(signal as i32).unwrap_or(0));
-            Some(if dumped { Exit::Dumped(signal) } else { Exit::Signal(signal) })
+/// What a readable pidfd tells about the end of its process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// It has not ended.
+    Runs,
+    /// It ended so. If it is our child it is a zombie still: [`reap`] it once its end is written down.
+    Ended(Exit),
+    /// It is another's child, and this kernel does not tell.
+    Elsewhere,
+}
+
+/// How a process ended, once its pidfd is readable. Does not reap it.
+pub fn end(pidfd: BorrowedFd<'_>) -> Seen {
+    match proc::wait(Which::Pidfd(pidfd), false) {
+        Ok(None) => Seen::Runs,
+        Ok(Some(ended)) => Seen::Ended(exit(ended.how)),
+        Err(_) => {
+            let how = proc::pidfd_exit_status(pidfd).and_then(How::of_status);
+            how.map_or(Seen::Elsewhere, |how| Seen::Ended(exit(how)))
         }
-        Ok(_) => None,
-        // Not our child (adopted), or reaped elsewhere: it has ended, nobody here saw how.
-        Err(_) => Some(Exit::Unknown),
     }
 }
 
-/// A process's start time in clock ticks since boot (field 22 of /proc/PID/stat), by which a reused pid is told.
+/// Takes a child that has ended out of the kernel's table; another's child is another's business.
+pub fn reap(pidfd: BorrowedFd<'_>) {
+    let _not_ours = proc::wait(Which::Pidfd(pidfd), true);
+}
+
+/// A process's start time in clock ticks since boot, by which a reused pid is told.
 pub fn start_time(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field may hold spaces and parentheses; the last `)` ends it.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    ct_init::keeper::stat::start_time(pid)
+}
+
+/// Whether a container's group is frozen.
+pub fn frozen(cgroups: &Cgroups, spec: &Spec) -> bool {
+    let group = cgroups.unified.as_ref().map(|u| u.join(&spec.group));
+    group.and_then(|g| number(&g.join("cgroup.freeze"))) == Some(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
+    use units::values::Signal;
 
     #[test]
-    fn own_start_time_is_found() {
-        assert!(start_time(std::process::id()).is_some_and(|t| t > 0));
-        assert_eq!(start_time(u32::MAX), None);
+    fn the_end_of_a_child_is_seen_before_it_is_reaped() {
+        let check = |line: &str, expect: Exit| {
+            let mut child = std::process::Command::new("/bin/sh").args(["-c", line]).spawn().unwrap();
+            let pidfd = proc::pidfd_open(child.id()).unwrap();
+            let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+            rustix::event::poll(&mut fds, None).unwrap();
+            assert_eq!(end(pidfd.as_fd()), Seen::Ended(expect), "{line}");
+            assert_eq!(end(pidfd.as_fd()), Seen::Ended(expect), "{line}: it is there still");
+            assert!(start_time(child.id()).is_some(), "{line}: a zombie has a start time");
+            reap(pidfd.as_fd());
+            assert_eq!(start_time(child.id()), None, "{line}");
+            // As for any process that another has reaped: the kernel's word, or none.
+            assert!([Seen::Ended(expect), Seen::Elsewhere].contains(&end(pidfd.as_fd())), "{line}");
+            assert!(child.wait().is_err(), "{line}");
+        };
+        check("exit 0", Exit::Code(0));
+        check("exit 42", Exit::Code(42));
+        check("kill -9 $$", Exit::Signal(Signal(9)));
+        check("kill -37 $$", Exit::Signal(Signal(37)));
+    }
+
+    #[test]
+    fn what_runs_has_not_ended() {
+        let own = proc::pidfd_open(std::process::id()).unwrap();
+        assert_eq!(end(own.as_fd()), Seen::Elsewhere);
+        let mut child =
+            std::process::Command::new("/bin/cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let pidfd = proc::pidfd_open(child.id()).unwrap();
+        assert_eq!(end(pidfd.as_fd()), Seen::Runs);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }

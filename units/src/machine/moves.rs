@@ -374,7 +374,7 @@ impl Machine {
     }
 
     /// Whether a main process is alive.
-    pub(super) fn main(&self) -> bool {
+    pub fn main(&self) -> bool {
         match self.state {
             State::Starting { main, .. }
             | State::Up { main, .. }
