@@ -4,8 +4,11 @@ mod prefix;
 mod suite;
 
 use prefix::Prefix;
+use std::fs;
+use std::process::{Command, Stdio};
 use suite::{RUNIT, S6, Suite, Supervised};
 use tests::need::{Need, have};
+use tests::supervisor::{Supervisor, ran};
 
 /// Killed, restarted, stopped and started: the container does not notice. Told to stop all: nothing is left.
 fn check(test: &str, suite: &Suite) {
@@ -50,4 +53,27 @@ fn under_runit_containers_outlive_their_supervisor() {
 #[test]
 fn under_s6_containers_outlive_their_supervisor() {
     check("under_s6_containers_outlive_their_supervisor", &S6);
+}
+
+/// The example of ct-protocol(7), taken out of the page.
+fn example() -> String {
+    let page = fs::read_to_string(prefix::project().join("man/ct-protocol.7")).expect("the page");
+    let literal = page.split(".Bd -literal -offset indent\n").find(|b| b.starts_with("import json"));
+    let program = literal.and_then(|b| b.split(".Ed\n").next()).expect("the example");
+    program.replace("\\e", "\\").replace("\\-", "-")
+}
+
+#[test]
+fn the_manuals_program_lists_containers() {
+    let test = "the_manuals_program_lists_containers";
+    if !have(test, &[Need::Root, Need::Unified, Need::Program("/usr/bin/python3", "python3")]) {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.unit("web.container", "[Container]\nTemplate=host\n");
+    });
+    let mut python = Command::new("/usr/bin/python3");
+    python.arg("-c").arg(example()).arg(s.socket()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    assert_eq!(ran(python.spawn().expect("run python3")).ok(), "web stopped\n");
+    s.finish();
 }
