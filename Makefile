@@ -10,6 +10,9 @@ UNITDIR  = $(DESTDIR)$(PREFIX)/lib/ct
 BASHDIR  = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ZSHDIR   = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
 FISHDIR  = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+INITDIR  = $(DESTDIR)$(PREFIX)/share/ct
+SYSTEMD  = $(DESTDIR)$(PREFIX)/lib/systemd/system
+DOCDIR   = $(DESTDIR)$(PREFIX)/share/doc/ct
 
 TRIPLE  := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 TARGET   = $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
@@ -18,8 +21,12 @@ STATIC   = $(TARGET)/$(TRIPLE)/ct-init/ct-init
 # What tests and demo run: the programs as developers build them, and the one ct-init that is ever shipped.
 BIN      = $(TARGET)/bin
 PAGES    = $(wildcard man/*.[1-8])
+# Service files for the inits that a host may have, and container units to begin with.
+INITS    = systemd openrc runit s6 procd
+SHIPPED  = $(shell cd units/shipped && find $(INITS) -type f | LC_ALL=C sort)
+EXAMPLES = $(wildcard units/shipped/examples/*.container)
 
-.PHONY: build test demo bench lint install uninstall clean help ct-init programs
+.PHONY: build test demo bench lint install install-shipped uninstall clean help ct-init programs
 
 .DEFAULT_GOAL = build
 
@@ -68,7 +75,7 @@ lint:
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
 	  else echo 'skipped cargo deny: it is not installed'; fi
 
-install:
+install: install-shipped
 	@test -x $(STATIC) -a -x $(TARGET)/release/host-supervisor || { echo 'nothing is built: make build'; exit 1; }
 	install -d $(BINDIR) $(SBINDIR) $(UNITDIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR)
 	install -m 755 $(TARGET)/release/host-supervisor $(STATIC) $(SBINDIR)/
@@ -79,11 +86,31 @@ install:
 	$(TARGET)/release/ct completion zsh >$(ZSHDIR)/_ct
 	$(TARGET)/release/ct completion fish >$(FISHDIR)/ct.fish
 
+# What needs nothing built. The files name the programs below PREFIX.
+install-shipped:
+	@for file in $(SHIPPED); do \
+	  mode=644; [ ! -x units/shipped/$$file ] || mode=755; \
+	  sed 's,@BINDIR@,$(PREFIX)/bin,g; s,@SBINDIR@,$(PREFIX)/sbin,g' units/shipped/$$file \
+	    | install -D -m $$mode /dev/stdin $(INITDIR)/$$file || exit 1; \
+	done
+	@for unit in $(notdir $(filter systemd/%,$(SHIPPED))); do \
+	  install -D -m 644 $(INITDIR)/systemd/$$unit $(SYSTEMD)/$$unit || exit 1; \
+	done
+	install -D -m 644 units/shipped/README.md $(INITDIR)/README.md
+	install -d $(DOCDIR)/examples
+	install -m 644 $(EXAMPLES) $(DOCDIR)/examples/
+
 uninstall:
 	rm -f $(SBINDIR)/host-supervisor $(SBINDIR)/ct-init $(BINDIR)/ct
 	rm -f $(BASHDIR)/ct $(ZSHDIR)/_ct $(FISHDIR)/ct.fish
 	@for page in $(PAGES); do rm -f $(MANDIR)/man$${page##*.}/$${page##*/}; done
 	@for unit in $(notdir $(wildcard units/shipped/*.container)); do rm -f $(UNITDIR)/$$unit; done
+	@for unit in $(notdir $(filter systemd/%,$(SHIPPED))); do rm -f $(SYSTEMD)/$$unit; done
+	@for file in $(SHIPPED) README.md; do rm -f $(INITDIR)/$$file; done
+	@for unit in $(notdir $(EXAMPLES)); do rm -f $(DOCDIR)/examples/$$unit; done
+	@for dir in $(INITDIR) $(DOCDIR); do \
+	  [ ! -d $$dir ] || find $$dir -depth -type d -empty -delete; \
+	done
 	@rmdir $(UNITDIR) 2>/dev/null || true
 
 clean:

@@ -35,7 +35,8 @@ impl Default for HostConf {
 /// One container has so many ids.
 pub const RANGE: u32 = 65_536;
 
-const KEYS: [&str; 3] = ["IdPool", "StartParallel", "ShutdownTimeoutSec"];
+/// The keys of `[Host]`.
+pub const KEYS: [&str; 3] = ["IdPool", "StartParallel", "ShutdownTimeoutSec"];
 
 /// Settings of the main file and its drop-ins, in order; later ones win. A mistake costs its own line.
 pub fn host_conf(fragments: &[Fragment]) -> (HostConf, Diagnostics) {
