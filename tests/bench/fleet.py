@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 
-from lab import available, children, clock, marks, pss, until
+from lab import children, clock, marks, memory, pss, until
 from ours import Ours
 from peers import Lxc
 
@@ -30,7 +30,8 @@ def measure(lab, programs, figures, count, rounds):
         round_of_lxc(lxc, rootfs, figures)
     ours.leave()
     figures.row(f"{count} containers, all ready", "s", "fleet ready", "lxc fleet", "lxc-start, all services run", 1)
-    figures.row("memory of the system, each", "KiB", "fleet each", "lxc each", "LXC, busybox init", 1)
+    figures.row("memory less to be had, each", "KiB", "fleet each", "lxc each", "LXC, busybox init", 1)
+    figures.row("of it held by processes and kernel, each", "KiB", "fleet held", "lxc held", "LXC, busybox init", 1)
     figures.row("PID 1 and its monitor, PSS each", "KiB", "fleet pss", "lxc pss", "busybox init, LXC monitor", 1)
     figures.row(f"supervisor with {count}, PSS", "KiB", "supervisor", "lxc monitors", "all LXC monitors", 1)
     figures.row(f"{count} containers stopped, each service in order", "s", "fleet stop", "lxc stop", "lxc-stop -k", None)
@@ -45,9 +46,9 @@ def round_of_ours(ours, names, figures):
     ours.stop(*names)
     figures.add("fleet stop", (clock() - begin) / 1e9)
     time.sleep(1)
-    before = available()
+    before = memory()
     ours.start(*names)
-    figures.add("fleet each", (before - available()) / len(names))
+    weigh(figures, "fleet", before, len(names))
     shares = [pss(pid) for pid in ours.pids().values()]
     supervisor = pss(ours.process.pid)
     figures.add("supervisor", supervisor)
@@ -71,9 +72,9 @@ def round_of_lxc(lxc, rootfs, figures):
     lxc.stop_all()
     figures.add("lxc stop", (clock() - begin) / 1e9)
     time.sleep(1)
-    before = available()
+    before = memory()
     start()
-    figures.add("lxc each", (before - available()) / count)
+    weigh(figures, "lxc", before, count)
     monitors = lxc.monitors()
     inits = [child for monitor in monitors for child in first_child(monitor)]
     figures.add("lxc monitors", sum(map(pss, monitors)))
@@ -83,6 +84,12 @@ def round_of_lxc(lxc, rootfs, figures):
 
 def first_child(pid):
     return children(pid)[:1]
+
+
+def weigh(figures, name, before, count):
+    available, held = memory()
+    figures.add(f"{name} each", (before[0] - available) / count)
+    figures.add(f"{name} held", (held - before[1]) / count)
 
 
 def forget(path):

@@ -176,16 +176,22 @@ def pss(pid):
     return int(re.search(r"^Pss:\s+(\d+)", read(f"/proc/{pid}/smaps_rollup"), re.M).group(1))
 
 
-def available():
-    """KiB of memory that could still be had, once what is cached is dropped."""
+# Memory that nobody can drop: of processes, of tmpfs, of the kernel.
+HELD = ("AnonPages", "Shmem", "SUnreclaim", "KernelStack", "PageTables", "Percpu")
+
+
+def memory():
+    """KiB of memory that could still be had, and KiB that are held, once what is only cached is dropped."""
     os.sync()
     write("/proc/sys/vm/drop_caches", "3\n")
-    # Kernel memory of ended processes is given back a moment later; the highest of several looks is the settled one.
+    # Kernel memory of ended processes is given back a moment later: several looks, and the one in the middle.
     looks = []
     for _ in range(10):
-        looks.append(int(re.search(r"^MemAvailable:\s+(\d+)", read("/proc/meminfo"), re.M).group(1)))
+        fields = dict(re.findall(r"^(\w+):\s+(\d+)", read("/proc/meminfo"), re.M))
+        looks.append((int(fields["MemAvailable"]), sum(int(fields[name]) for name in HELD)))
         time.sleep(0.1)
-    return sorted(looks)[len(looks) // 2]
+    available, held = zip(*looks)
+    return sorted(available)[len(looks) // 2], sorted(held)[len(looks) // 2]
 
 
 def hierarchies():
