@@ -410,7 +410,11 @@ impl Daemon {
     /// Writes down what has to outlive this process.
     fn keep(&mut self, name: &str) {
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let wanted_up = c.machine.wanted() == units::machine::Wanted::Up;
+        // A shutdown takes all down; what was wanted up before it is so again after the next boot.
+        let wanted_up = match self.leaving {
+            true => c.durable.wanted_up,
+            false => c.machine.wanted() == units::machine::Wanted::Up,
+        };
         let changed = c.durable.wanted_up != wanted_up;
         c.durable.wanted_up = wanted_up;
         if changed {
