@@ -65,7 +65,7 @@ impl Accounts {
 
     /// By name or number. Numbers need no line; uid 0 is always there.
     pub fn user(&self, who: &str) -> Result<User, AccountError> {
-        let number = who.parse::<u32>().ok().filter(|&n| n != u32::MAX);
+        let number = id(who);
         if let Some(user) = self.users.iter().find(|u| u.name == who) {
             return Ok(user.clone());
         }
@@ -91,10 +91,10 @@ impl Accounts {
         if let Some(group) = self.groups.iter().find(|g| g.name == which) {
             return Ok(group.gid);
         }
-        match which.parse::<u32>() {
-            Ok(n) if n != u32::MAX => Ok(n),
-            Ok(_) | Err(_) if which == "root" => Ok(0),
-            Ok(_) | Err(_) => Err(AccountError::NoGroup(which.to_owned())),
+        match id(which) {
+            Some(n) => Ok(n),
+            None if which == "root" => Ok(0),
+            None => Err(AccountError::NoGroup(which.to_owned())),
         }
     }
 
@@ -142,6 +142,12 @@ fn parse_group(line: &str) -> Option<Group> {
     Some(Group { name: name.to_owned(), gid, members })
 }
 
+/// A number that can be an id: digits alone (`+0` is no way to write root), and not the one that means none.
+fn id(text: &str) -> Option<u32> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|&n| digits && n != u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,6 +175,8 @@ mod tests {
         check("big", None);
         check("", None);
         check("-1", None);
+        check("+0", None);
+        check("+33", None);
     }
 
     #[test]

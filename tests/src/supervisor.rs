@@ -348,6 +348,17 @@ impl Supervisor {
         left
     }
 
+    /// What each PID 1 said last, for the report of a failure.
+    fn show_consoles(&self) {
+        let all = fs::read_dir(self.root().join("var/lib/ct/containers")).into_iter().flatten().flatten();
+        for dir in all {
+            let text = fs::read_to_string(dir.path().join("init.log")).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
+            eprintln!("{} said last:\n{}", dir.file_name().display(), last.join("\n"));
+        }
+    }
+
     fn sweep(&mut self) {
         if let Some(mut process) = self.process.take() {
             let _ = process.child.kill();
@@ -370,6 +381,7 @@ impl Drop for Supervisor {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the supervisor said:\n{}", self.log());
+            self.show_consoles();
             self.sweep();
             return;
         }

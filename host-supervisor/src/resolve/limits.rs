@@ -133,13 +133,12 @@ impl Found<'_> {
     }
 
     fn cpuset(&mut self, asked: &Resources) {
-        let cpus = asked.allowed_cpus.as_ref();
-        let nodes = asked.allowed_memory_nodes.as_ref();
+        let cpus = self.exist("AllowedCPUs", asked.allowed_cpus.as_ref(), &self.facts.cpus);
+        let nodes = self.exist("AllowedMemoryNodes", asked.allowed_memory_nodes.as_ref(), &self.facts.nodes);
+        let (cpus, nodes) = (cpus.as_ref(), nodes.as_ref());
         if cpus.is_none() && nodes.is_none() {
             return;
         }
-        self.exist("AllowedCPUs", cpus, &self.facts.cpus.clone());
-        self.exist("AllowedMemoryNodes", nodes, &self.facts.nodes.clone());
         let text = |set: Option<&CpuSet>, all: &[u32]| ranges(set.map_or(all, |s| &s.0));
         let (c, n) = (text(cpus, &self.facts.cpus), text(nodes, &self.facts.nodes));
         match self.layout(Controller::Cpuset) {
@@ -162,14 +161,15 @@ impl Found<'_> {
         }
     }
 
-    /// The kernel would silently use the rest of a set with numbers that are not there.
-    fn exist(&mut self, key: &str, set: Option<&CpuSet>, online: &[u32]) {
-        let Some(set) = set else { return };
-        let absent: Vec<u32> = set.0.iter().copied().filter(|n| !online.contains(n)).collect();
+    /// What of a set is there; the kernel would silently use the rest of one with numbers that are not.
+    fn exist(&mut self, key: &str, set: Option<&CpuSet>, online: &[u32]) -> Option<CpuSet> {
+        let set = set?;
+        let (there, absent): (Vec<u32>, Vec<u32>) = set.0.iter().partition(|n| online.contains(n));
         if !absent.is_empty() {
             let why = format!("{} not online here (there are {})", ranges(&absent), ranges(online));
             self.refuse(key, ranges(&set.0), why);
         }
+        Some(CpuSet(there)).filter(|s| !s.0.is_empty())
     }
 
     fn memory(&mut self, asked: &Resources) {
