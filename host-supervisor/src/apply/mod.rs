@@ -7,7 +7,7 @@ mod spawn;
 
 pub use files::connect_to as connect;
 pub use real::{RealHost, Started};
-pub use spawn::Launch;
+pub use spawn::{Launch, last_words};
 
 use crate::plan::{Group, Plan, Step};
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! fleet: the containers that are known, each with its life and, while it runs, its process. Does no I/O.
 use super::{Source, now};
 use crate::apply::Launch;
-use crate::control::protocol::{ContainerState, ExitRow, words};
+use crate::control::protocol::{ContainerState, ExitRow, FaultKind, words};
 use crate::ledger::{Durable, Process, Running};
 use crate::spec::Spec;
 use crate::state;
@@ -41,6 +41,8 @@ pub(crate) struct Container {
     pub(crate) since: Tick,
     /// A sentence about the last failure, from where it happened.
     pub(crate) note: String,
+    /// Which kind of failure that was, for whoever asked for the start.
+    pub(crate) kind: FaultKind,
     /// Its PID 1 has ended as another's child, and it is not known yet how.
     pub(crate) missing: Option<Missing>,
     /// What a start is about to make; written down before anything of it is there.
@@ -122,6 +124,7 @@ impl Container {
             run: None,
             since: now(),
             note: String::new(),
+            kind: FaultKind::Failed,
             missing: None,
             intended: None,
             written: None,

@@ -129,6 +129,11 @@ impl Daemon {
 
     fn unit_changed(&mut self, name: &str, status: UnitStatus) {
         let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) else { return };
+        // What comes from inside ends up on terminals and in logs.
+        let plain = |s: &str| s.len() <= 64 && s.chars().all(|c| c.is_ascii_graphic());
+        if units::UnitName::parse(&status.name).is_err() || !plain(&status.active) || !plain(&status.sub) {
+            return;
+        }
         let known = run.units.get(&status.name).map(|(u, _)| (u.active.clone(), u.sub.clone()));
         if known.is_none() && run.units.len() >= MAX_UNITS {
             return;

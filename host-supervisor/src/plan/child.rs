@@ -194,7 +194,7 @@ impl Child {
             s.push(Op::Symlink { to: c(to)?, link: c(link)? });
         }
         for d in &spec.devices {
-            s.push(device(&d.path, d.writable, true)?);
+            s.push(device(&d.path, d.writable, false)?);
         }
         s.push(fresh("sysfs", "sys", quiet | attr::NODEV | attr::RDONLY, &[])?);
         if self.group.is_some() {
