@@ -82,6 +82,8 @@ pub(crate) struct Run {
     pub(crate) started_wall: u64,
     /// What keeps it from being ready, in ct-init's words.
     pub(crate) waits: Option<String>,
+    /// What PID 1 has said on stdout and stderr; none for one that was taken up.
+    pub(crate) words: Option<OwnedFd>,
     /// What ct-init has said about its end.
     pub(crate) leave: Option<Leave>,
     pub(crate) frozen: bool,
@@ -106,10 +108,11 @@ impl Launching {
         launch: Launch,
         sources: &mut super::Sources,
         name: &str,
-    ) -> std::io::Result<(Launching, OwnedFd)> {
+    ) -> std::io::Result<(Launching, OwnedFd, OwnedFd)> {
         let token = sources.add(&launch.spawned.errors, Source::Launch(name.to_owned()))?;
         let errors = launch.spawned.errors;
-        Ok((Launching { errors, token, script: launch.script, _go: launch.go }, launch.spawned.pidfd))
+        let launching = Launching { errors, token, script: launch.script, _go: launch.go };
+        Ok((launching, launch.spawned.pidfd, launch.words))
     }
 }
 

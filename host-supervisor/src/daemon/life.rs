@@ -145,7 +145,8 @@ impl Daemon {
         let started = self.host.take().ok_or("the start plan has cloned nothing")?;
         let pid = started.launch.spawned.pid;
         let failed = |e: std::io::Error| format!("watch it: {e}");
-        let (launching, pidfd) = Launching::of(started.launch, &mut self.sources, name).map_err(failed)?;
+        let (launching, pidfd, words_fd) =
+            Launching::of(started.launch, &mut self.sources, name).map_err(failed)?;
         let ended = self.sources.add(&pidfd, Source::Ended(name.to_owned())).map_err(failed)?;
         let ct_init = spec.init == Init::CtInit;
         let run = Run {
@@ -160,6 +161,7 @@ impl Daemon {
             started: now(),
             started_wall: process.started,
             waits: None,
+            words: Some(words_fd),
             leave: None,
             frozen: false,
             units: BTreeMap::new(),
@@ -249,6 +251,12 @@ impl Daemon {
         let oom = gone_oom
             .unwrap_or_else(|| observe::oom_kills(&self.facts.cgroups, &running.spec) > running.oom_before);
         info!(self.log, "ended"; "ct" => name, "how" => words::exit(exit));
+        // One that never came to be ready may have said why.
+        if matches!(c.machine.state(), State::Starting { .. })
+            && let Some(said) = c.run.as_ref().and_then(|r| apply::last_words(r.words.as_ref()?))
+        {
+            c.note = format!("{}; its last words: {said}", words::exit(exit));
+        }
         if let Some(run) = &c.run {
             self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
         }

@@ -126,8 +126,12 @@ impl Daemon {
             false => hash(self.paths.root().as_os_str().as_encoded_bytes()) % ranges,
         };
         let bases = (0..ranges).map(|i| self.conf.id_base + ((first + i) % ranges) * RANGE);
-        let base = bases.into_iter().find(|b| !taken.contains(b)).unwrap_or(self.conf.id_base);
-        IdRange { base, size: RANGE }
+        let apart = |b: &u32| taken.iter().all(|t| t.abs_diff(*b) >= RANGE);
+        match bases.into_iter().find(apart) {
+            Some(base) => IdRange { base, size: RANGE },
+            // No ids at all: the resolver says so, and nobody shares another's.
+            None => IdRange { base: 0, size: 0 },
+        }
     }
 
     /// The spec that a start would use now.
@@ -152,7 +156,9 @@ impl Daemon {
             let kind = match e {
                 ResolveError::NoTemplate { .. } => FaultKind::NotFound,
                 ResolveError::Unsupported { .. } => FaultKind::Refused,
-                ResolveError::NotAContainer(_) | ResolveError::NoRoot => FaultKind::Failed,
+                ResolveError::NotAContainer(_) | ResolveError::NoRoot | ResolveError::NoIds => {
+                    FaultKind::Failed
+                }
             };
             Fault::new(kind, e.to_string())
         })

@@ -69,6 +69,19 @@ pub(super) fn process(
     (rlimits, if facts.sys_resource { oom } else { oom.max(facts.oom_score_adj) })
 }
 
+/// The supervisor has raised its own limit of open files; what it starts begins with the one it was given.
+#[allow(clippy::type_complexity)]
+pub(super) fn with_files(
+    mut rlimits: Vec<(u8, Option<u64>, Option<u64>)>,
+    facts: &HostFacts,
+) -> Vec<(u8, Option<u64>, Option<u64>)> {
+    const NOFILE: u8 = 7;
+    if let (Some(soft), false) = (facts.soft_files, rlimits.iter().any(|(kind, ..)| *kind == NOFILE)) {
+        rlimits.push((NOFILE, Some(soft), facts.hard_limits.get(&NOFILE).copied().flatten()));
+    }
+    rlimits
+}
+
 struct Found<'a> {
     facts: &'a HostFacts,
     refusals: &'a mut Vec<Refusal>,

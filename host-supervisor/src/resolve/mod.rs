@@ -63,6 +63,9 @@ pub enum ResolveError {
         /// What it asked for.
         template: String,
     },
+    /// The pool is used up. Never ignored: without ids of its own it would run with the host's.
+    #[error("all ids of the pool are given out (enlarge IdPool= in host.conf, or destroy containers)")]
+    NoIds,
     /// The host can't do it, and the unit doesn't say IgnoreUnsupported=yes.
     #[error("this host can't enforce {}", join(.refusals))]
     Unsupported {
@@ -84,6 +87,9 @@ pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec
     let Body::Container(container) = &unit.body else {
         return Err(ResolveError::NotAContainer(unit.name.to_string()));
     };
+    if container.user_namespace == UserNs::Auto && given.ids.size == 0 {
+        return Err(ResolveError::NoIds);
+    }
     let mut refusals: Vec<Refusal> = unit.not_applied.iter().map(not_built).collect();
     refusals.extend(without_ct_init(container));
     refusals.extend(security::unknown_calls(&container.system_call_filter));
@@ -131,7 +137,7 @@ pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec
         no_new_privileges: container.no_new_privileges,
         denied_calls: security::denied(&container.system_call_filter),
         time_namespace: facts.time_namespaces && ids.is_some(),
-        rlimits,
+        rlimits: limits::with_files(rlimits, facts),
         oom_score_adjust: oom,
         group: format!("{}/{name}", given.cgroup_parent),
         joins,
