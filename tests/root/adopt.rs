@@ -46,6 +46,28 @@ fn containers_survive_sigkill_of_the_supervisor() {
     s.finish();
 }
 
+/// The keeper starts another, and containers don't notice.
+#[test]
+fn the_keeper_starts_a_killed_supervisor_again() {
+    if !can("the_keeper_starts_a_killed_supervisor_again") {
+        return;
+    }
+    let s = web();
+    let (pid, answering) = (s.row("web")["pid"].clone(), s.serving());
+    assert_ne!(answering, s.pid(), "there is no keeper");
+    let pidfd = ct_sys::proc::pidfd_open(answering).expect("it runs");
+    ct_sys::proc::pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), 9).expect("it runs");
+    s.logged("adopted");
+    let list = || s.ct(&["list"]).code;
+    let deadline = tests::wait::Deadline::default();
+    while list() != 0 {
+        assert!(!deadline.passed(), "nobody answers");
+    }
+    assert_ne!(s.serving(), answering);
+    assert_eq!((s.state("web").as_str(), &s.row("web")["pid"]), ("running", &pid));
+    s.finish();
+}
+
 /// The restart policy is not dead after the supervisor was.
 #[test]
 fn restart_policy_holds_after_the_supervisor_was_killed() {
@@ -134,7 +156,7 @@ fn changes_of_an_ephemeral_container_do_not_outlive_a_crash() {
     s.end(9);
     tests::groups::kill(&s.groups_of("web")[0]);
     // A power cut takes /run as well.
-    fs::remove_dir_all(s.root().join("run/ct/containers/web")).expect("take it away");
+    fs::remove_dir_all(s.root().join("run/ct")).expect("take it away");
     s.run();
     s.ct(&["start", "web"]).ok();
     assert_eq!(s.sh("web", "ls /srv").ok(), "");
