@@ -193,17 +193,29 @@ impl Supervisor {
 
     /// The pid of the one that answers: the same, or its child where it is a keeper.
     pub fn serving(&self) -> u32 {
-        let file = self.root().join("run/ct/supervisor.pid");
-        fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).unwrap_or_else(|| self.pid())
+        self.answering(self.process.as_ref().expect("it runs"))
     }
 
-    /// Sends the process that was started a signal and waits for its end.
+    fn answering(&self, process: &Process) -> u32 {
+        let file = self.root().join("run/ct/supervisor.pid");
+        fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(process.child.id())
+    }
+
+    /// Sends the process that was started a signal and waits for its end, and for that of the one that answers.
+    /// SIGKILL goes to both.
     pub fn end(&mut self, signal: i32) -> ExitStatus {
+        let answering = ct_sys::proc::pidfd_open(self.serving()).expect("it answers");
         let mut process = self.process.take().expect("it runs");
         let pid = nix::unistd::Pid::from_raw(process.child.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::try_from(signal).expect("a signal"))
-            .expect("it runs");
-        process.wait()
+        let number = nix::sys::signal::Signal::try_from(signal).expect("a signal");
+        nix::sys::signal::kill(pid, number).expect("it runs");
+        if signal == nix::libc::SIGKILL {
+            // It may have followed by itself already.
+            let _ = ct_sys::proc::pidfd_send_signal(answering.as_fd(), signal);
+        }
+        let status = process.wait();
+        assert!(Deadline::default().ready(answering.as_fd(), PollFlags::POLLIN), "it never ends");
+        status
     }
 
     /// Waits for the end of one that was asked to leave.
@@ -361,6 +373,9 @@ impl Supervisor {
 
     fn sweep(&mut self) {
         if let Some(mut process) = self.process.take() {
+            if let Ok(answering) = ct_sys::proc::pidfd_open(self.answering(&process)) {
+                let _ = ct_sys::proc::pidfd_send_signal(answering.as_fd(), nix::libc::SIGKILL);
+            }
             let _ = process.child.kill();
             let _ = process.child.wait();
         }
