@@ -110,6 +110,6 @@ fn what_only_ct_init_does_is_refused_with_an_init_of_the_guests() {
     let s = Supervisor::start_with(|s| {
         s.container("web", "Init=/bin/init\nReadyWhen=file:/run/up");
     });
-    s.ct(&["start", "web"]).refused(1, &["ReadyWhen=file:/run/up", "only ct-init does that"]);
+    s.ct(&["start", "web"]).refused(5, &["ReadyWhen=file:/run/up", "only ct-init does that"]);
     s.finish();
 }

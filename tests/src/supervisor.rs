@@ -76,22 +76,22 @@ impl Process {
         let to = Arc::clone(&lines);
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                to.all.lock().expect("no panic").0.push(line);
+                to.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.push(line);
                 to.more.notify_all();
             }
-            to.all.lock().expect("no panic").1 = true;
+            to.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1 = true;
             to.more.notify_all();
         });
         Process { child, lines, reader: Some(reader) }
     }
 
     fn log(&self) -> String {
-        self.lines.all.lock().expect("no panic").0.join("\n")
+        self.lines.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.join("\n")
     }
 
     /// Waits until `so`, which is asked again whenever it has said something.
     fn until(&self, what: &str, so: impl Fn(&[String]) -> bool) {
-        let all = self.lines.all.lock().expect("no panic");
+        let all = self.lines.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (all, late) = self
             .lines
             .more

@@ -94,7 +94,11 @@ impl Daemon {
                 self.waits(name, None);
                 self.step(name, Event::Ready);
             }
-            Report::Waits(text) => self.waits(name, Some(clean(&text))),
+            Report::Waits(text) => {
+                let text = clean(&text);
+                slog::info!(self.log, "its units are up"; "ct" => name, "now" => &text);
+                self.waits(name, Some(text));
+            }
             Report::Alive => self.step(name, Event::Alive),
             Report::Unhealthy(text) => self.unhealthy(name, clean(&text)),
             Report::Unit(status) => self.unit_changed(name, status),
