@@ -3,6 +3,7 @@ use crate::can;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use tests::client::Watch;
 use tests::supervisor::Supervisor;
 
 fn status(s: &Supervisor, name: &str) -> Value {
@@ -27,7 +28,9 @@ fn a_container_that_waits_for_its_port_says_so_and_is_running_once_it_is_open() 
         s.unit("app.container", &format!("{after}[Container]\nRootfs={}\n", rootfs.path().display()));
     });
     s.ct(&["start", "--no-wait", "app"]).ok();
-    s.logged("its units are up");
+    let socket = s.init_socket("web");
+    s.logged("web");
+    Watch::connect(&socket).until("waiting", |w| !w.waits.is_empty());
     assert_eq!(s.state("web"), "starting");
     assert_eq!(s.state("app"), "stopped");
     let why = s.ct(&["why", "web"]).ok();
@@ -90,7 +93,7 @@ fn a_ct_init_that_hangs_is_killed_by_the_watchdog_and_started_again() {
     s.ct(&["start", "web"]).ok();
     // A frozen one is not expected to speak.
     s.ct(&["pause", "web"]).ok();
-    std::thread::park_timeout(std::time::Duration::from_millis(3000));
+    assert_eq!(s.ct(&["wait", "web", "--for", "stopped", "--timeout", "3s"]).code, 124);
     assert_eq!(s.state("web"), "paused");
     s.ct(&["resume", "web"]).ok();
     let first = s.row("web")["pid"].as_i64().expect("a pid");
