@@ -26,7 +26,7 @@ INITS    = systemd openrc runit s6 procd
 SHIPPED  = $(shell cd units/shipped && find $(INITS) -type f | LC_ALL=C sort)
 EXAMPLES = $(wildcard units/shipped/examples/*.container)
 
-.PHONY: build test demo bench lint install is-built install-shipped uninstall clean help ct-init programs
+.PHONY: build test demo chaos bench lint install is-built install-shipped uninstall clean help ct-init programs
 
 .DEFAULT_GOAL = build
 
@@ -34,6 +34,7 @@ help:
 	@echo 'make build      the three programs as they are shipped (target/release, ct-init static)'
 	@echo 'make test       all tests, cheapest first; installs what it needs on Debian (CI=true: a skip fails)'
 	@echo 'make demo       a tour on this machine, as root; leaves nothing behind'
+	@echo 'make chaos      random load and 10,000 starts and stops: hours (CT_CHAOS_SEED, CT_CHAOS_ROUNDS, CT_CHAOS_CYCLES)'
 	@echo 'make bench      measurements'
 	@echo 'make lint       format, clippy, manual pages, licences'
 	@echo 'make install    below PREFIX (now $(PREFIX)), with DESTDIR in front'
@@ -63,6 +64,13 @@ demo:
 	tools/setup
 	$(MAKE) --no-print-directory programs
 	CT_BIN_DIR='$(BIN)' CT_DEMO_CACHE='$(TARGET)/demo-cache' demo/run
+
+# Without a seed each run is another one; a failed one names its seed.
+chaos:
+	tools/setup
+	$(MAKE) --no-print-directory programs
+	CT_BIN_DIR='$(BIN)' CT_CHAOS_ROUNDS=$(or $(CT_CHAOS_ROUNDS),3000) CT_CHAOS_CYCLES=$(or $(CT_CHAOS_CYCLES),10000) \
+	  $(CARGO) test --locked -p tests --test chaos
 
 bench:
 	tests/bench/setup
