@@ -124,7 +124,7 @@ fn a_kill_in_the_middle_leaves_nothing_that_blocks_the_next_start() {
             .iter()
             .map(|c| s.ct_command(&["start", c]).spawn().expect("run ct"))
             .collect();
-        s.logged("started");
+        s.logged("info: started");
         s.end(9);
         starts.into_iter().for_each(|c| drop(tests::supervisor::ran(c)));
         s.run();

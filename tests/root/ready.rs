@@ -3,7 +3,6 @@ use crate::can;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
-use tests::client::Watch;
 use tests::supervisor::Supervisor;
 
 fn status(s: &Supervisor, name: &str) -> Value {
@@ -28,13 +27,12 @@ fn a_container_that_waits_for_its_port_says_so_and_is_running_once_it_is_open() 
         s.unit("app.container", &format!("{after}[Container]\nRootfs={}\n", rootfs.path().display()));
     });
     s.ct(&["start", "--no-wait", "app"]).ok();
-    let socket = s.init_socket("web");
-    s.logged("web");
-    Watch::connect(&socket).until("waiting", |w| !w.waits.is_empty());
+    let deadline = tests::wait::Deadline::default();
+    while !s.ct(&["why", "web"]).ok().contains("waits for port 8080") {
+        assert!(!deadline.passed(), "{}", s.ct(&["why", "web"]).out);
+    }
     assert_eq!(s.state("web"), "starting");
     assert_eq!(s.state("app"), "stopped");
-    let why = s.ct(&["why", "web"]).ok();
-    assert!(why.contains("waits for port 8080"), "{why}");
     s.ct(&["start", "web/port.service"]).ok();
     s.ct(&["wait", "app", "--for", "ready"]).ok();
     assert_eq!(s.state("web"), "running");

@@ -97,12 +97,10 @@ impl Process {
             .more
             .wait_timeout_while(all, PATIENCE, |(lines, over)| !so(lines) && !*over)
             .expect("no panic");
-        assert!(
-            so(&all.0),
-            "never {what} ({}):\n{}",
-            if late.timed_out() { "it hangs" } else { "it ended" },
-            all.0.join("\n")
-        );
+        let (came, said) = (so(&all.0), all.0.join("\n"));
+        drop(all);
+        let why = if late.timed_out() { "it hangs" } else { "it ended" };
+        assert!(came, "never {what} ({why}):\n{said}");
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -368,9 +366,9 @@ impl Supervisor {
 
     /// What each PID 1 said last, for the report of a failure.
     fn show_consoles(&self) {
-        let all = fs::read_dir(self.root().join("var/lib/ct/containers")).into_iter().flatten().flatten();
+        let all = fs::read_dir(self.root().join("srv")).into_iter().flatten().flatten();
         for dir in all {
-            let text = fs::read_to_string(dir.path().join("init.log")).unwrap_or_default();
+            let text = fs::read_to_string(dir.path().join("var/log/ct/ct-init.log")).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
             eprintln!("{} said last:\n{}", dir.file_name().display(), last.join("\n"));
