@@ -145,6 +145,8 @@ impl Daemon {
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
         for name in names {
+            let superseded = self.waiters.restarted(&name);
+            self.send(superseded);
             self.step(&name, Event::Restart);
             if at_once {
                 // It is on its way down already; this makes the way short.
