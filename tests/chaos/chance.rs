@@ -37,7 +37,14 @@ impl Chance {
 
 #[test]
 fn the_same_seed_gives_the_same_numbers() {
-    let of = |seed| (0..100).map({ let mut c = Chance::new(seed); move |_| c.below(10) }).collect::<Vec<_>>();
+    let of = |seed| {
+        (0..100)
+            .map({
+                let mut c = Chance::new(seed);
+                move |_| c.below(10)
+            })
+            .collect::<Vec<_>>()
+    };
     assert_eq!(of(7), of(7));
     assert_ne!(of(7), of(8));
     assert!((0..10).all(|n| of(7).contains(&n)), "{:?}", of(7));

@@ -129,13 +129,21 @@ fn a_state_directory_that_takes_nothing_keeps_no_container_from_running() {
         s.run();
         s.ct(&["start", "web"]).ok();
         s.ct(&["stop", "web"]).ok();
-        if full { small.fill() } else { small.read_only(true) }
+        if full {
+            small.fill()
+        } else {
+            small.read_only(true)
+        }
         s.ct(&["start", "web"]).ok();
         assert_eq!(s.state("web"), "running");
         s.logged("going on in memory");
         s.ct(&["stop", "web"]).ok();
         assert_eq!(s.state("web"), "stopped");
-        if full { small.drain() } else { small.read_only(false) }
+        if full {
+            small.drain()
+        } else {
+            small.read_only(false)
+        }
         s.ct(&["start", "web"]).ok();
         let left = s.leave();
         drop(small);
@@ -172,9 +180,15 @@ fn a_full_run_directory_is_said_and_starts_work_once_there_is_room() {
 fn a_clock_that_is_set_back_moves_no_timer() {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     // They read the time of day to write it down, or to show it.
-    let may = ["ct-init/src/clock.rs", "ct-init/src/engine/timers.rs", "host-supervisor/src/control", "host-supervisor/src/template"];
+    let may = [
+        "ct-init/src/clock.rs",
+        "ct-init/src/engine/timers.rs",
+        "host-supervisor/src/control",
+        "host-supervisor/src/template",
+    ];
     let mut wrong = Vec::new();
-    let mut dirs = ["ct-init/src", "ct-init/sys/src", "host-supervisor/src", "units/src"].map(|d| root.join(d)).to_vec();
+    let mut dirs =
+        ["ct-init/src", "ct-init/sys/src", "host-supervisor/src", "units/src"].map(|d| root.join(d)).to_vec();
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(&dir).expect("read sources").flatten() {
             let path = entry.path();

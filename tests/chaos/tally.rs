@@ -101,7 +101,13 @@ impl Tally {
         for key in self.descriptors.keys().chain(now.descriptors.keys()).collect::<BTreeSet<_>>() {
             let count = |t: &Tally| t.descriptors.get(key).copied().unwrap_or(0);
             if count(self) != count(now) {
-                all.push(format!("descriptors of the {}: {}: {} → {}", key.0, key.1, count(self), count(now)));
+                all.push(format!(
+                    "descriptors of the {}: {}: {} → {}",
+                    key.0,
+                    key.1,
+                    count(self),
+                    count(now)
+                ));
             }
         }
         let mut sets = |what: &str, was: &BTreeSet<String>, is: &BTreeSet<String>| {

@@ -45,7 +45,11 @@ fn a_torn_life_is_set_aside_and_its_container_is_never_there_twice() {
         fs::write(life(&s, "web"), torn).expect("tear it");
         s.run();
         s.logged("set aside");
-        assert_eq!((s.state("db").as_str(), &s.row("db")["pid"]), ("running", &db), "{torn:?}: db is another");
+        assert_eq!(
+            (s.state("db").as_str(), &s.row("db")["pid"]),
+            ("running", &db),
+            "{torn:?}: db is another"
+        );
         s.ct(&["start", "web"]).ok();
         assert_eq!(s.state("web"), "running", "{torn:?}");
         let pids = s.processes("web");
