@@ -164,6 +164,10 @@ impl Daemon {
         if life.boot_id != self.facts.boot_id {
             return self.past(name, life.run);
         }
+        let last = |exits: &[ExitRow]| exits.first().map(|row| row.at);
+        if last(&life.exits) > last(&c.durable.exits) {
+            c.durable.exits = life.exits;
+        }
         let (machine, intents) = Machine::restore(policy, life.machine, now());
         c.machine = machine;
         c.resumed = true;
@@ -263,7 +267,7 @@ fn alive(process: Process) -> Option<std::os::fd::OwnedFd> {
 }
 
 fn life(c: &Container, boot_id: String) -> Life {
-    Life { boot_id, machine: c.machine.keep(), run: c.running() }
+    Life { boot_id, machine: c.machine.keep(), exits: c.durable.exits.clone(), run: c.running() }
 }
 
 /// Whose lives are written down.
