@@ -125,6 +125,7 @@ impl Fleet {
         let f = Fleet { small, s, members, orphans: BTreeSet::new(), began: Instant::now() };
         let names: Vec<&str> = f.members.iter().map(|m| m.name.as_str()).collect();
         f.s.ct(&[&["start"], names.as_slice()].concat()).ok();
+        names.iter().for_each(|n| drop(f.s.ct(&["set", n, "CPUWeight=100"]).ok()));
         f.s.ct(&[&["stop"], names.as_slice()].concat()).ok();
         f
     }
@@ -195,7 +196,13 @@ impl Fleet {
             serde_json::from_str(&self.ask(&["list", "--json"]).ok()).expect("JSON");
         let pids = rows.as_array().into_iter().flatten().filter_map(|r| r["pid"].as_i64());
         self.orphans.extend(pids.filter_map(|pid| i32::try_from(pid).ok()));
-        self.members.iter_mut().for_each(|m| m.orphaned = true);
+        for member in &mut self.members {
+            member.orphaned = true;
+            // Who has died last may be known to the keeper alone.
+            if let Some(told) = member.killed.last_mut() {
+                *told = Told::OrUnknown;
+            }
+        }
         self.s.end(nix::libc::SIGKILL);
     }
 
