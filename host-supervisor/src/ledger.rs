@@ -33,6 +33,9 @@ pub struct Life {
     pub boot_id: String,
     /// Its life cycle and counters.
     pub machine: Kept,
+    /// The last ends, newest first: here as well, because the disk with the durable state may be full.
+    #[serde(default)]
+    pub exits: Vec<ExitRow>,
     /// What of it is, or may be, on this machine.
     pub run: Option<Running>,
 }

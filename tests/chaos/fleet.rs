@@ -42,6 +42,8 @@ pub(crate) struct Member {
     pub(crate) up: bool,
     /// Its PID 1 was killed, the last time last.
     pub(crate) killed: Vec<Told>,
+    /// Its keeper was killed while it ran: its PID 1 became a child of the test, and its end may stay unknown.
+    pub(crate) orphaned: bool,
     /// Runs of the ticker that were killed together with PID 1: their last lines may be lost.
     pub(crate) cut: BTreeSet<String>,
 }
@@ -123,6 +125,7 @@ impl Fleet {
         let f = Fleet { small, s, members, orphans: BTreeSet::new(), began: Instant::now() };
         let names: Vec<&str> = f.members.iter().map(|m| m.name.as_str()).collect();
         f.s.ct(&[&["start"], names.as_slice()].concat()).ok();
+        names.iter().for_each(|n| drop(f.s.ct(&["set", n, "CPUWeight=100"]).ok()));
         f.s.ct(&[&["stop"], names.as_slice()].concat()).ok();
         f
     }
@@ -165,7 +168,11 @@ impl Fleet {
     pub(crate) fn kill(&mut self, i: usize, pid: i32, pidfd: &std::os::fd::OwnedFd, told: Told) {
         ct_sys::proc::pidfd_send_signal(pidfd.as_fd(), nix::libc::SIGKILL).expect("it runs");
         assert!(Deadline::default().ready(pidfd.as_fd(), PollFlags::POLLIN), "PID 1 outlives SIGKILL");
+        let orphan = parent(u32::try_from(pid).unwrap_or(0)) == Some(std::process::id());
+        let told = if orphan { Told::OrUnknown } else { told };
         self.orphans.insert(pid);
+        // As an init would: what nobody reaps the kernel keeps to itself.
+        reap(&mut self.orphans);
         let member = &mut self.members[i];
         member.killed.push(told);
         member.cut_off();
@@ -176,17 +183,33 @@ impl Fleet {
         let pid = self.s.serving();
         let Ok(pidfd) = ct_sys::proc::pidfd_open(pid) else { return };
         // Between two supervisors the file may name the dead one, and its number may be another's.
-        if child_of(pid) != Some(self.s.pid()) {
+        if parent(pid) != Some(self.s.pid()) {
             return;
         }
         let _ended_already = ct_sys::proc::pidfd_send_signal(pidfd.as_fd(), nix::libc::SIGKILL);
         assert!(Deadline::default().ready(pidfd.as_fd(), PollFlags::POLLIN), "it outlives SIGKILL");
     }
 
+    /// SIGKILL to the keeper: its supervisor leaves, and its containers run on.
+    pub(crate) fn kill_keeper(&mut self) {
+        let rows: serde_json::Value =
+            serde_json::from_str(&self.ask(&["list", "--json"]).ok()).expect("JSON");
+        let pids = rows.as_array().into_iter().flatten().filter_map(|r| r["pid"].as_i64());
+        self.orphans.extend(pids.filter_map(|pid| i32::try_from(pid).ok()));
+        for member in &mut self.members {
+            member.orphaned = true;
+            // Who has died last may be known to the keeper alone.
+            if let Some(told) = member.killed.last_mut() {
+                *told = Told::OrUnknown;
+            }
+        }
+        self.s.end(nix::libc::SIGKILL);
+    }
+
     /// The supervisor, or the keeper, stands still while `then` happens.
     pub(crate) fn halted(&self, pid: u32, then: impl FnOnce(&Fleet)) {
         let Ok(pidfd) = ct_sys::proc::pidfd_open(pid) else { return };
-        let ours = pid == self.s.pid() || child_of(pid) == Some(self.s.pid());
+        let ours = pid == self.s.pid() || parent(pid) == Some(self.s.pid());
         let signal = |n| ct_sys::proc::pidfd_send_signal(pidfd.as_fd(), n);
         if ours && signal(nix::libc::SIGSTOP).is_ok() {
             then(self);
@@ -198,13 +221,13 @@ impl Fleet {
     pub(crate) fn settle(&mut self) {
         let deadline = Instant::now() + 2 * PATIENCE;
         loop {
+            reap(&mut self.orphans);
             let wrong = self.wrong();
             if wrong.is_empty() {
                 break;
             }
             assert!(Instant::now() < deadline, "not as asked:\n  {}", wrong.join("\n  "));
         }
-        reap(&mut self.orphans);
     }
 
     fn wrong(&self) -> Vec<String> {
@@ -216,14 +239,15 @@ impl Fleet {
         };
         let right = |m: &Member, is: &str| match m.up {
             true => is == "running" || is == "degraded",
-            false => is == "stopped",
+            // An end that nobody saw is no success, also where it was asked for.
+            false => is == "stopped" || m.orphaned && is == "failed",
         };
         let all = self.members.iter().map(|m| (m, state(&m.name)));
         all.filter(|(m, is)| !right(m, is)).map(|(m, is)| format!("{}: {is}, up: {}", m.name, m.up)).collect()
     }
 }
 
-fn child_of(pid: u32) -> Option<u32> {
+fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
@@ -246,7 +270,7 @@ fn member(s: &Supervisor, base: &Path, i: usize) -> Member {
     }
     let text = format!("[Container]\nRootfs={}\n{lines}\n[Install]\nAutostart=no\n", root.display());
     s.unit(&format!("{name}.container"), &text);
-    Member { name, root, ephemeral, up: false, killed: Vec::new(), cut: BTreeSet::new() }
+    Member { name, root, ephemeral, up: false, killed: Vec::new(), orphaned: false, cut: BTreeSet::new() }
 }
 
 /// A root that shares its files with others: only new ones are written.

@@ -2,7 +2,7 @@
 use crate::chance::Chance;
 use crate::fleet::{CONTAINERS, Fleet, Told};
 use crate::proof;
-use crate::tally::{Tally, resident};
+use crate::tally::{Tally, reap, resident};
 use crate::{can, number, say};
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ enum Deed {
 
 /// How often each.
 const DEEDS: &[(u64, Deed)] = &[
-    (22, Deed::Start),
+    (24, Deed::Start),
     (10, Deed::Stop),
     (3, Deed::StopNow),
     (8, Deed::Restart),
@@ -38,13 +38,13 @@ const DEEDS: &[(u64, Deed)] = &[
     (10, Deed::Exec),
     (8, Deed::KillUnit),
     (6, Deed::KillInit),
-    (3, Deed::KillSupervisor),
-    (2, Deed::KillSupervisorAndInit),
+    (2, Deed::KillSupervisor),
+    (1, Deed::KillSupervisorAndInit),
     (1, Deed::KillKeeper),
     (1, Deed::KillKeeperAndInit),
     (1, Deed::KillAll),
     (3, Deed::HaltSupervisor),
-    (3, Deed::HaltKeeper),
+    (1, Deed::HaltKeeper),
     (2, Deed::Fill),
     (3, Deed::Drain),
 ];
@@ -71,6 +71,7 @@ fn whatever_is_killed_what_was_asked_for_holds() {
     let mut done = 0;
     while if rounds == 0 { began.elapsed() < BUDGET } else { done < rounds } {
         round(&mut f, &mut chance);
+        reap(&mut f.orphans);
         done += 1;
     }
     let took = began.elapsed();
@@ -132,7 +133,7 @@ fn round(f: &mut Fleet, chance: &mut Chance) {
         Deed::KillKeeper => keeper(f),
         Deed::KillKeeperAndInit => {
             kill_init(f, i, |f| {
-                f.s.end(nix::libc::SIGKILL);
+                f.kill_keeper();
                 Told::OrUnknown
             });
             again(f);
@@ -184,7 +185,7 @@ fn kill_init(f: &mut Fleet, i: usize, before: impl FnOnce(&mut Fleet) -> Told) {
 
 /// The keeper is killed: its supervisor leaves, another pair comes.
 fn keeper(f: &mut Fleet) {
-    f.s.end(nix::libc::SIGKILL);
+    f.kill_keeper();
     again(f);
 }
 

@@ -144,12 +144,12 @@ pub(crate) fn network(pid: u32) -> Option<String> {
     Some(fs::read_link(format!("/proc/{pid}/ns/net")).ok()?.display().to_string())
 }
 
-/// Processes and descriptors anywhere that still hold one of these namespaces.
-pub(crate) fn holders(spaces: &BTreeSet<String>) -> Vec<String> {
+/// Which of these processes hold one of these namespaces: as their own, by a descriptor or by a mount. Of others
+/// nothing can be said: the numbers of namespaces that are gone go to new ones.
+pub(crate) fn holders(pids: &[u32], spaces: &BTreeSet<String>) -> Vec<String> {
     let mut all = Vec::new();
-    for pid in processes() {
-        let number = pid.parse().unwrap_or(0);
-        if network(number).is_some_and(|n| spaces.contains(&n)) {
+    for pid in pids {
+        if network(*pid).is_some_and(|n| spaces.contains(&n)) {
             all.push(format!("process {pid}"));
         }
         for entry in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
@@ -157,6 +157,8 @@ pub(crate) fn holders(spaces: &BTreeSet<String>) -> Vec<String> {
                 all.push(format!("descriptor {}", entry.path().display()));
             }
         }
+        let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+        all.extend(mounts.lines().filter(|l| l.contains(" net:[")).map(|l| format!("mount {l}")));
     }
     all
 }

@@ -7,6 +7,7 @@ use crate::facts::Cgroups;
 use crate::plan::{Group, Tree};
 use std::fs;
 use std::io::{ErrorKind, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
@@ -77,6 +78,41 @@ pub(super) fn delegate(path: &Path, owner: u32) -> Result<(), Cause> {
         match chown(&target, Some(owner), Some(owner)) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             other => other?,
+        }
+    }
+    Ok(())
+}
+
+/// SIGKILL to each process in a group and below it, by its pidfd. Unlike `cgroup.kill` this leaves a group that a new
+/// child can be cloned into: kernels of 6.14 and later kill such a child, too.
+///
+/// Returns what could not be killed; what has ended meanwhile is fine.
+pub fn kill_each(cgroups: &Cgroups, group: &Group) -> Vec<Cause> {
+    match path(cgroups, group) {
+        Ok(path) => kill_below(&path),
+        Err(e) => vec![e],
+    }
+}
+
+fn kill_below(path: &Path) -> Vec<Cause> {
+    let procs = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    // 0 is a process of another pid namespace, which is not ours to see.
+    let pids = procs.lines().filter_map(|l| l.parse().ok()).filter(|pid| *pid != 0);
+    let mut failed: Vec<Cause> = pids.filter_map(|pid| kill_one(pid, path).err()).collect();
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let dirs = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    failed.extend(dirs.flat_map(|d| kill_below(&d.path())));
+    failed
+}
+
+fn kill_one(pid: u32, group: &Path) -> Result<(), Cause> {
+    let Ok(pidfd) = ct_sys::proc::pidfd_open(pid) else { return Ok(()) };
+    // Looked at while we hold it: a number that went to another process meanwhile is in another group.
+    let procs = fs::read_to_string(group.join("cgroup.procs"))?;
+    if procs.lines().any(|l| l.parse() == Ok(pid)) {
+        match ct_sys::proc::pidfd_send_signal(pidfd.as_fd(), nix::libc::SIGKILL) {
+            Ok(()) | Err(nix::errno::Errno::ESRCH) => {}
+            Err(e) => return Err(e.into()),
         }
     }
     Ok(())

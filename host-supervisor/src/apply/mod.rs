@@ -5,6 +5,7 @@ mod mounts;
 mod real;
 mod spawn;
 
+pub use cgroup::kill_each;
 pub use files::connect_to as connect;
 pub use real::{RealHost, Started};
 pub use spawn::{Launch, last_words};

@@ -151,6 +151,8 @@ impl Daemon {
                     self.step(other.stem(), Event::Restart);
                 }
             }
+            let superseded = self.waiters.restarted(&name);
+            self.send(superseded);
             self.step(&name, Event::Restart);
             if at_once {
                 // It is on its way down already; this makes the way short.

@@ -4,10 +4,11 @@ use super::{Daemon, Source, now};
 use crate::apply::{self, Cause, Host, RealHost, Undo};
 use crate::control::protocol::{ExitRow, words};
 use crate::ledger::{self, LedgerError, Life, Process, Running};
-use crate::plan::{self, Plan, Step};
+use crate::load::unit_name;
+use crate::plan::{self, Group, Plan, Step, Tree};
 use crate::spec::{Init, Spec};
 use crate::{observe, paths::Paths};
-use slog::info;
+use slog::{info, warn};
 use std::collections::BTreeMap;
 use units::machine::{Event, Exit, Intent, Machine, Policy, State};
 use units::schema::ExecPhase;
@@ -43,6 +44,7 @@ impl Daemon {
         spec: &Spec,
         plan: &Plan,
     ) -> Result<Running, String> {
+        self.end_strays(name, &spec.group);
         let running = Running {
             process: None,
             started: ct_init::clock::wall(),
@@ -119,9 +121,34 @@ impl Daemon {
             match ledger::read::<Life>(&self.paths.life_of(&name)) {
                 Ok(Some(life)) => self.resume(&name, life),
                 Ok(None) => {}
-                Err(e) => self.complain("could not read a container's life", &e),
+                Err(e) => {
+                    self.complain("could not read a container's life", &e);
+                    self.begin_anew(&name);
+                }
             }
         }
+    }
+
+    /// Its life can't be read: what may run of it is nobody's, and it starts again where that was wanted.
+    fn begin_anew(&mut self, name: &str) {
+        let group = format!("{}/{name}", self.cgroup_parent);
+        self.end_strays(name, &group);
+        self.know(name);
+        if self.fleet.get(name).is_some_and(|c| c.durable.wanted_up) {
+            let refused = self.start_all(&[unit_name(name)]);
+            refused.iter().for_each(|(_, why)| self.warn("not started again", name, why));
+        }
+    }
+
+    /// Ends what runs in the group of a container of which nothing is known to run: it is never there twice.
+    fn end_strays(&mut self, name: &str, group: &str) {
+        if !observe::populated(&self.facts.cgroups, group) {
+            return;
+        }
+        warn!(self.log, "something of an unknown life still ran, ended it"; "ct" => name);
+        let group = Group { tree: Tree::Unified, path: group.to_owned() };
+        let failed = apply::kill_each(&self.facts.cgroups, &group);
+        failed.iter().for_each(|e| self.warn("could not end what still ran", name, e));
     }
 
     fn resume(&mut self, name: &str, life: Life) {
@@ -136,6 +163,10 @@ impl Daemon {
         let Some(c) = self.fleet.get_mut(name) else { return };
         if life.boot_id != self.facts.boot_id {
             return self.past(name, life.run);
+        }
+        let last = |exits: &[ExitRow]| exits.first().map(|row| row.at);
+        if last(&life.exits) > last(&c.durable.exits) {
+            c.durable.exits = life.exits;
         }
         let (machine, intents) = Machine::restore(policy, life.machine, now());
         c.machine = machine;
@@ -237,7 +268,7 @@ fn alive(process: Process) -> Option<std::os::fd::OwnedFd> {
 }
 
 fn life(c: &Container, boot_id: String) -> Life {
-    Life { boot_id, machine: c.machine.keep(), run: c.running() }
+    Life { boot_id, machine: c.machine.keep(), exits: c.durable.exits.clone(), run: c.running() }
 }
 
 /// Whose lives are written down.

@@ -140,6 +140,12 @@ pub fn frozen(cgroups: &Cgroups, spec: &Spec) -> bool {
     group.and_then(|g| number(&g.join("cgroup.freeze"))) == Some(1)
 }
 
+/// Whether anything runs in a group or below it; no, where there is no v2 tree to ask.
+pub fn populated(cgroups: &Cgroups, group: &str) -> bool {
+    let events = cgroups.unified.as_ref().map(|u| u.join(group).join("cgroup.events"));
+    events.and_then(|e| std::fs::read_to_string(e).ok()).is_some_and(|t| t.contains("populated 1"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
