@@ -3,8 +3,10 @@ use crate::can;
 use std::fs;
 use tests::supervisor::Supervisor;
 
-/// What becomes of the file, whether `ct check` then has an error, and words that `ct start` says after a stop.
-const CHANGES: &[(&str, Option<&str>, i32, i32, &[&str])] = &[
+/// What becomes of the file (none: it goes), what `ct check` then ends with, and `ct start` after a stop, with words.
+type Change = (&'static str, Option<&'static str>, i32, i32, &'static [&'static str]);
+
+const CHANGES: &[Change] = &[
     ("changed", Some("[Resources]\nMemoryMax=100M"), 0, 0, &[]),
     ("broken", Some("[Resources]\nMemoryMax=512Q"), 1, 1, &["MemoryMax"]),
     ("garbage", Some("\u{0}\u{1}[[["), 1, 1, &["web.container"]),
