@@ -26,7 +26,7 @@ INITS    = systemd openrc runit s6 procd
 SHIPPED  = $(shell cd units/shipped && find $(INITS) -type f | LC_ALL=C sort)
 EXAMPLES = $(wildcard units/shipped/examples/*.container)
 
-.PHONY: build test demo chaos bench lint install install-shipped uninstall clean help ct-init programs
+.PHONY: build test demo chaos bench lint install is-built install-shipped uninstall clean help ct-init programs
 
 .DEFAULT_GOAL = build
 
@@ -83,8 +83,7 @@ lint:
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
 	  else echo 'skipped cargo deny: it is not installed'; fi
 
-install: install-shipped
-	@test -x $(STATIC) -a -x $(TARGET)/release/host-supervisor || { echo 'nothing is built: make build'; exit 1; }
+install: is-built install-shipped
 	install -d $(BINDIR) $(SBINDIR) $(UNITDIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR)
 	install -m 755 $(TARGET)/release/host-supervisor $(STATIC) $(SBINDIR)/
 	install -m 755 $(TARGET)/release/ct $(BINDIR)/
@@ -93,6 +92,9 @@ install: install-shipped
 	$(TARGET)/release/ct completion bash >$(BASHDIR)/ct
 	$(TARGET)/release/ct completion zsh >$(ZSHDIR)/_ct
 	$(TARGET)/release/ct completion fish >$(FISHDIR)/ct.fish
+
+is-built:
+	@test -x $(STATIC) -a -x $(TARGET)/release/host-supervisor || { echo 'nothing is built: make build'; exit 1; }
 
 # What needs nothing built. The files name the programs below PREFIX.
 install-shipped:

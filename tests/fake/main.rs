@@ -105,6 +105,20 @@ fn a_release_kills_what_still_runs() {
     }
 }
 
+/// A container that no record knows of is in the groups: a second one must not be started beside it.
+#[test]
+fn a_start_into_groups_with_processes_is_refused() {
+    for (what, machine, start, _) in plans() {
+        let mut host = host(machine);
+        run(&start, &mut host).unwrap_or_else(|e| panic!("{what}: {e}"));
+        host.take();
+        let before = host.clone().at_rest();
+        let failure = run(&start, &mut host).expect_err("there is one already");
+        assert!(failure.to_string().starts_with("remove group"), "{what}: {failure}");
+        assert_eq!(host.at_rest(), before, "{what}");
+    }
+}
+
 /// Limits are written before the child is cloned, and the child joins before it does anything else.
 #[test]
 fn no_process_is_ever_outside_its_limits() {

@@ -46,6 +46,28 @@ fn containers_survive_sigkill_of_the_supervisor() {
     s.finish();
 }
 
+/// The keeper starts another, and containers don't notice.
+#[test]
+fn the_keeper_starts_a_killed_supervisor_again() {
+    if !can("the_keeper_starts_a_killed_supervisor_again") {
+        return;
+    }
+    let s = web();
+    let (pid, answering) = (s.row("web")["pid"].clone(), s.serving());
+    assert_ne!(answering, s.pid(), "there is no keeper");
+    let pidfd = ct_sys::proc::pidfd_open(answering).expect("it runs");
+    ct_sys::proc::pidfd_send_signal(std::os::fd::AsFd::as_fd(&pidfd), 9).expect("it runs");
+    s.logged("adopted");
+    let list = || s.ct(&["list"]).code;
+    let deadline = tests::wait::Deadline::default();
+    while list() != 0 {
+        assert!(!deadline.passed(), "nobody answers");
+    }
+    assert_ne!(s.serving(), answering);
+    assert_eq!((s.state("web").as_str(), &s.row("web")["pid"]), ("running", &pid));
+    s.finish();
+}
+
 /// The restart policy is not dead after the supervisor was.
 #[test]
 fn restart_policy_holds_after_the_supervisor_was_killed() {
@@ -102,16 +124,42 @@ fn a_kill_in_the_middle_leaves_nothing_that_blocks_the_next_start() {
             .iter()
             .map(|c| s.ct_command(&["start", c]).spawn().expect("run ct"))
             .collect();
-        s.logged("started");
+        s.logged("info: started");
         s.end(9);
         starts.into_iter().for_each(|c| drop(tests::supervisor::ran(c)));
         s.run();
         s.ct(&["start", "--all"]).ok();
         for i in 0..4 {
-            assert_eq!(s.state(&format!("c{i}")), "running");
+            let name = format!("c{i}");
+            assert_eq!(s.state(&name), "running");
+            // PID 1 and its service; a container that nobody knows of would be beside them.
+            assert_eq!(s.processes(&name).len(), 2, "{name}");
         }
         s.ct(&["stop", "--all"]).ok();
     }
+    s.finish();
+}
+
+/// What is to be thrown away at a stop is thrown away at the next start where there was no stop.
+#[test]
+fn changes_of_an_ephemeral_container_do_not_outlive_a_crash() {
+    if !can("changes_of_an_ephemeral_container_do_not_outlive_a_crash") {
+        return;
+    }
+    let mut s = Supervisor::start_with(|s| {
+        s.container("web", "Ephemeral=yes\nRestart=no");
+    });
+    s.ct(&["start", "web"]).ok();
+    s.sh("web", "echo x > /srv/x").ok();
+    let changed = s.root().join("var/lib/ct/containers/web/changes");
+    assert!(changed.is_dir());
+    s.end(9);
+    tests::groups::kill(&s.groups_of("web")[0]);
+    // A power cut takes /run as well.
+    fs::remove_dir_all(s.root().join("run/ct")).expect("take it away");
+    s.run();
+    s.ct(&["start", "web"]).ok();
+    assert_eq!(s.sh("web", "ls /srv").ok(), "");
     s.finish();
 }
 

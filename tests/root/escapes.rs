@@ -31,21 +31,30 @@ fn cve_2019_5736_the_init_program_can_t_be_written() {
     if !can("cve_2019_5736_the_init_program_can_t_be_written") {
         return;
     }
-    let s = web();
+    let s = Supervisor::start_with(|s| {
+        s.container("web", "");
+        // Here it is not the ids that keep root out.
+        s.container("same", "UserNamespace=no");
+    });
+    s.ct(&["start", "web", "same"]).ok();
     let program = tests::programs::path("ct-init").expect("ct-init");
-    let before = fs::read(&program).expect("read ct-init");
+    let look = || (fs::read(&program).expect("read ct-init"), fs::metadata(&program).expect("look").mode());
+    let before = look();
     for line in [
         "echo x > /proc/1/exe",
         "exec 3<> /proc/1/exe",
         "exec 3< /proc/1/exe; echo x > /proc/self/fd/3",
         "mount -o remount,rw,bind /proc/1/exe; echo x > /proc/1/exe",
         "chmod 777 /proc/1/exe",
-        "touch /proc/1/exe",
+        "touch -d 2001-01-01 /proc/1/exe",
+        "chown 1 /proc/1/exe",
     ] {
-        let ran = s.sh("web", line);
-        assert_ne!(ran.code, 0, "{line}: {ran:?}");
+        for name in ["web", "same"] {
+            let ran = s.sh(name, line);
+            assert_ne!(ran.code, 0, "{name}: {line}: {ran:?}");
+        }
     }
-    assert!(fs::read(&program).expect("read ct-init") == before, "ct-init was written");
+    assert!(look() == before, "ct-init was written");
     s.finish();
 }
 
@@ -137,6 +146,11 @@ fn cve_2025_31133_masked_files_tell_nothing() {
         return;
     }
     let s = web();
+    for path in ["/proc/keys", "/proc/timer_list", "/sys/firmware", "/proc/acpi"] {
+        let there = Path::new(path).exists();
+        let masked = s.sh("web", &format!("grep -c ' {path} ' /proc/self/mountinfo")).out;
+        assert!(!there || masked.trim() == "1", "{path} is not covered");
+    }
     for file in [
         "/proc/kcore",
         "/proc/kmsg",

@@ -224,7 +224,7 @@ fn pause_and_resume() {
     s.ct(&["pause", "web"]).ok();
     assert_eq!(s.state("web"), "paused");
     let group = s.groups_of("web").remove(0);
-    assert!(fs::read_to_string(group.join("cgroup.events")).expect("events").contains("frozen 1"));
+    tests::groups::until(&group, "frozen 1");
     s.ct(&["resume", "web"]).ok();
     assert_eq!(s.state("web"), "running");
     assert_eq!(s.sh("web", "echo hi").ok(), "hi\n");

@@ -121,7 +121,7 @@ fn what_can_t_be_enforced_is_refused_or_listed() {
         s.container("strict", "[Resources]\nAllowedCPUs=4000");
         s.container("lenient", "IgnoreUnsupported=yes\n[Resources]\nAllowedCPUs=4000\nTasksMax=50");
     });
-    s.ct(&["start", "strict"]).refused(1, &["AllowedCPUs", "4000"]);
+    s.ct(&["start", "strict"]).refused(5, &["AllowedCPUs", "4000"]);
     s.ct(&["start", "lenient"]).ok();
     let status = s.ct(&["status", "lenient"]).ok();
     assert!(status.contains("not in force") && status.contains("AllowedCPUs"), "{status}");

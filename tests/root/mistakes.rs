@@ -125,7 +125,7 @@ fn what_is_missing_is_named_with_what_to_do() {
         fs::set_permissions(format.at("srv/format"), mode).expect("set a mode");
     });
     let check = |name: &str, words: &[&str]| s.ct(&["start", name]).refused(1, words);
-    check("template", &["template", "none", "ct template"]);
+    s.ct(&["start", "template"]).refused(3, &["template", "none", "ct template"]);
     check("rootfs", &["/no/such/place"]);
     check("neither", &["Template", "Rootfs"]);
     check("bind", &["/no/such/source", "No such file"]);

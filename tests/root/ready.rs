@@ -27,11 +27,12 @@ fn a_container_that_waits_for_its_port_says_so_and_is_running_once_it_is_open() 
         s.unit("app.container", &format!("{after}[Container]\nRootfs={}\n", rootfs.path().display()));
     });
     s.ct(&["start", "--no-wait", "app"]).ok();
-    s.logged("its units are up");
+    let deadline = tests::wait::Deadline::default();
+    while !s.ct(&["why", "web"]).ok().contains("waits for port 8080") {
+        assert!(!deadline.passed(), "{}", s.ct(&["why", "web"]).out);
+    }
     assert_eq!(s.state("web"), "starting");
     assert_eq!(s.state("app"), "stopped");
-    let why = s.ct(&["why", "web"]).ok();
-    assert!(why.contains("waits for port 8080"), "{why}");
     s.ct(&["start", "web/port.service"]).ok();
     s.ct(&["wait", "app", "--for", "ready"]).ok();
     assert_eq!(s.state("web"), "running");
@@ -90,7 +91,7 @@ fn a_ct_init_that_hangs_is_killed_by_the_watchdog_and_started_again() {
     s.ct(&["start", "web"]).ok();
     // A frozen one is not expected to speak.
     s.ct(&["pause", "web"]).ok();
-    std::thread::park_timeout(std::time::Duration::from_millis(3000));
+    assert_eq!(s.ct(&["wait", "web", "--for", "stopped", "--timeout", "3s"]).code, 124);
     assert_eq!(s.state("web"), "paused");
     s.ct(&["resume", "web"]).ok();
     let first = s.row("web")["pid"].as_i64().expect("a pid");
@@ -110,6 +111,6 @@ fn what_only_ct_init_does_is_refused_with_an_init_of_the_guests() {
     let s = Supervisor::start_with(|s| {
         s.container("web", "Init=/bin/init\nReadyWhen=file:/run/up");
     });
-    s.ct(&["start", "web"]).refused(1, &["ReadyWhen=file:/run/up", "only ct-init does that"]);
+    s.ct(&["start", "web"]).refused(5, &["ReadyWhen=file:/run/up", "only ct-init does that"]);
     s.finish();
 }

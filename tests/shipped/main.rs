@@ -26,23 +26,26 @@ fn check(test: &str, suite: &Suite) {
         assert_eq!(h.s.state("web"), "running", "{after}");
         assert_eq!(h.s.sh("web", "echo inside").ok(), "inside\n", "{after}");
     };
-    h.kill_supervisor();
+    h.kill("supervisor.pid");
     h.started(2);
     same(&h, "the supervisor was killed");
-    h.tell(suite.restart);
+    h.kill("keeper.pid");
     h.started(3);
+    same(&h, "the keeper was killed");
+    h.tell(suite.restart);
+    h.started(4);
     same(&h, "the service was restarted");
     h.tell(suite.down);
     h.s.ct(&["list"]).refused(4, &["no supervisor answers"]);
     assert!(!h.s.processes("web").is_empty(), "the service was stopped, and so was the container");
     h.tell(suite.up);
-    h.started(4);
+    h.started(5);
     same(&h, "the service was started again");
     h.tell(suite.shutdown);
     h.tell(suite.stays_down);
     h.tell(suite.down);
     assert_eq!(h.s.groups_of("web"), Vec::<std::path::PathBuf>::new());
-    assert_eq!(h.end(), 4, "it was started again after its shutdown");
+    assert_eq!(h.end(), 5, "it was started again after its shutdown");
 }
 
 #[test]

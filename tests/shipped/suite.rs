@@ -93,9 +93,9 @@ impl Supervised {
         self.started += usize::from(line.contains("supervisor started"));
     }
 
-    /// Kills the supervisor itself.
-    pub fn kill_supervisor(&self) {
-        let text = fs::read_to_string(self.s.root().join("run/ct/supervisor.pid")).expect("its pid");
+    /// Kills the process that a file in run/ct names.
+    pub fn kill(&self, file: &str) {
+        let text = fs::read_to_string(self.s.root().join("run/ct").join(file)).expect("its pid");
         let pid = Pid::from_raw(text.trim().parse().expect("a number"));
         kill(pid, Signal::SIGKILL).expect("it runs");
     }

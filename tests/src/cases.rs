@@ -64,6 +64,7 @@ impl Machine {
             time_namespaces: namespaces,
             overlay: true,
             hard_limits: BTreeMap::from([(7, Some(4096)), (8, Some(8 << 20)), (0, None)]),
+            soft_files: None,
             oom_score_adj: 0,
             last_capability: 40,
             kernel: "6.12.0".into(),

@@ -3,6 +3,7 @@ use crate::wait::Deadline;
 use host_supervisor::facts::{Cgroups, probe};
 use nix::poll::PollFlags;
 use std::fs;
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -31,20 +32,24 @@ pub fn hierarchies() -> Vec<PathBuf> {
 /// If processes survive.
 pub fn kill(group: &Path) {
     if fs::write(group.join("cgroup.kill"), "1").is_ok() {
-        let deadline = Deadline::default();
-        while populated(group) {
-            let events = fs::File::open(group.join("cgroup.events")).expect("open cgroup.events");
-            // Readable at once the first time; PRI comes with the next change.
-            let _ = std::io::Read::read(&mut &events, &mut [0u8; 64]);
-            if populated(group) {
-                assert!(deadline.ready(events.as_fd(), PollFlags::POLLPRI), "{group:?} stays populated");
-            }
-        }
+        until(group, "populated 0");
     }
 }
 
-fn populated(group: &Path) -> bool {
-    fs::read_to_string(group.join("cgroup.events")).is_ok_and(|t| t.contains("populated 1"))
+/// Waits until a v2 group's cgroup.events says this, or the group is gone.
+///
+/// # Panics
+/// If it never does.
+pub fn until(group: &Path, line: &str) {
+    let deadline = Deadline::default();
+    while let Ok(mut events) = fs::File::open(group.join("cgroup.events")) {
+        let mut text = String::new();
+        // Reading arms the descriptor; PRI comes with the next change.
+        if events.read_to_string(&mut text).is_err() || text.lines().any(|l| l == line) {
+            return;
+        }
+        assert!(deadline.ready(events.as_fd(), PollFlags::POLLPRI), "{group:?} never has {line}: {text}");
+    }
 }
 
 /// Every group below this one, itself last.

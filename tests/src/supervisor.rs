@@ -76,33 +76,31 @@ impl Process {
         let to = Arc::clone(&lines);
         let reader = std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                to.all.lock().expect("no panic").0.push(line);
+                to.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.push(line);
                 to.more.notify_all();
             }
-            to.all.lock().expect("no panic").1 = true;
+            to.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1 = true;
             to.more.notify_all();
         });
         Process { child, lines, reader: Some(reader) }
     }
 
     fn log(&self) -> String {
-        self.lines.all.lock().expect("no panic").0.join("\n")
+        self.lines.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner).0.join("\n")
     }
 
     /// Waits until `so`, which is asked again whenever it has said something.
     fn until(&self, what: &str, so: impl Fn(&[String]) -> bool) {
-        let all = self.lines.all.lock().expect("no panic");
+        let all = self.lines.all.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (all, late) = self
             .lines
             .more
             .wait_timeout_while(all, PATIENCE, |(lines, over)| !so(lines) && !*over)
             .expect("no panic");
-        assert!(
-            so(&all.0),
-            "never {what} ({}):\n{}",
-            if late.timed_out() { "it hangs" } else { "it ended" },
-            all.0.join("\n")
-        );
+        let (came, said) = (so(&all.0), all.0.join("\n"));
+        drop(all);
+        let why = if late.timed_out() { "it hangs" } else { "it ended" };
+        assert!(came, "never {what} ({why}):\n{said}");
     }
 
     fn wait(&mut self) -> ExitStatus {
@@ -193,17 +191,29 @@ impl Supervisor {
 
     /// The pid of the one that answers: the same, or its child where it is a keeper.
     pub fn serving(&self) -> u32 {
-        let file = self.root().join("run/ct/supervisor.pid");
-        fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).unwrap_or_else(|| self.pid())
+        self.answering(self.process.as_ref().expect("it runs"))
     }
 
-    /// Sends the process that was started a signal and waits for its end.
+    fn answering(&self, process: &Process) -> u32 {
+        let file = self.root().join("run/ct/supervisor.pid");
+        fs::read_to_string(file).ok().and_then(|t| t.trim().parse().ok()).unwrap_or(process.child.id())
+    }
+
+    /// Sends the process that was started a signal and waits for its end, and for that of the one that answers.
+    /// SIGKILL goes to both.
     pub fn end(&mut self, signal: i32) -> ExitStatus {
+        let answering = ct_sys::proc::pidfd_open(self.serving()).expect("it answers");
         let mut process = self.process.take().expect("it runs");
         let pid = nix::unistd::Pid::from_raw(process.child.id() as i32);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::try_from(signal).expect("a signal"))
-            .expect("it runs");
-        process.wait()
+        let number = nix::sys::signal::Signal::try_from(signal).expect("a signal");
+        nix::sys::signal::kill(pid, number).expect("it runs");
+        if signal == nix::libc::SIGKILL {
+            // It may have followed by itself already.
+            let _ = ct_sys::proc::pidfd_send_signal(answering.as_fd(), signal);
+        }
+        let status = process.wait();
+        assert!(Deadline::default().ready(answering.as_fd(), PollFlags::POLLIN), "it never ends");
+        status
     }
 
     /// Waits for the end of one that was asked to leave.
@@ -356,9 +366,9 @@ impl Supervisor {
 
     /// What each PID 1 said last, for the report of a failure.
     fn show_consoles(&self) {
-        let all = fs::read_dir(self.root().join("var/lib/ct/containers")).into_iter().flatten().flatten();
+        let all = fs::read_dir(self.root().join("srv")).into_iter().flatten().flatten();
         for dir in all {
-            let text = fs::read_to_string(dir.path().join("init.log")).unwrap_or_default();
+            let text = fs::read_to_string(dir.path().join("var/log/ct/ct-init.log")).unwrap_or_default();
             let lines: Vec<&str> = text.lines().collect();
             let last = lines.get(lines.len().saturating_sub(12)..).unwrap_or_default();
             eprintln!("{} said last:\n{}", dir.file_name().display(), last.join("\n"));
@@ -367,6 +377,9 @@ impl Supervisor {
 
     fn sweep(&mut self) {
         if let Some(mut process) = self.process.take() {
+            if let Ok(answering) = ct_sys::proc::pidfd_open(self.answering(&process)) {
+                let _ = ct_sys::proc::pidfd_send_signal(answering.as_fd(), nix::libc::SIGKILL);
+            }
             let _ = process.child.kill();
             let _ = process.child.wait();
         }

@@ -8,7 +8,7 @@ mod spawn;
 pub use cgroup::kill_each;
 pub use files::connect_to as connect;
 pub use real::{RealHost, Started};
-pub use spawn::Launch;
+pub use spawn::{Launch, last_words};
 
 use crate::plan::{Group, Plan, Step};
 use std::path::PathBuf;

@@ -18,8 +18,6 @@ pub struct RealHost {
     /// ct-init through a read-only mount of its own: one inode for all, and nothing inside can open it for writing
     /// (CVE-2019-5736).
     init: OwnedFd,
-    /// Where PID 1's own words go, by plan.
-    log: PathBuf,
     prepared: Prepared,
     /// Host id of the container's root; 0 without a user namespace.
     owner: u32,
@@ -43,19 +41,7 @@ impl RealHost {
             .map_err(|_| Cause::Said(format!("{} holds a NUL byte", init.display())))?;
         let tree = clone_tree(AT_FDCWD, &path, false)?;
         set_attr(tree.as_fd(), attr::RDONLY | attr::NODEV, None, false)?;
-        Ok(RealHost {
-            cgroups,
-            init: tree,
-            log: PathBuf::new(),
-            prepared: Prepared::default(),
-            owner: 0,
-            launch: None,
-        })
-    }
-
-    /// Where the next container's PID 1 writes what it says before its own log is up.
-    pub fn log_to(&mut self, path: PathBuf) {
-        self.log = path;
+        Ok(RealHost { cgroups, init: tree, prepared: Prepared::default(), owner: 0, launch: None })
     }
 
     /// After a start plan: what it has started. Everything prepared and not used is dropped.
@@ -127,8 +113,7 @@ impl Host for RealHost {
                 return Ok(Undo::Unlisten(path.clone()));
             }
             Step::Clone(child) => {
-                let log = self.log.clone();
-                self.launch = Some(launch(child, &self.prepared, &self.init, &log, &self.cgroups)?);
+                self.launch = Some(launch(child, &self.prepared, &self.init, &self.cgroups)?);
                 return Ok(Undo::KillChild);
             }
             Step::MapChild(range) => mounts::map(self.child()?.spawned.pid, *range)?,

@@ -5,7 +5,7 @@ use crate::plan::child::{Child, Slots, denied_numbers};
 use crate::plan::{Group, Tree};
 use ct_sys::script::{Filter, Script, Target};
 use ct_sys::{FIRST_FREE_FD, Spawned};
-use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::fcntl::{FcntlArg, OFlag, SealFlag, fcntl, open};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::Mode;
 use nix::time::{ClockId, clock_gettime};
@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::path::Path;
 
 /// A child on its way to exec.
 #[derive(Debug)]
@@ -24,6 +23,8 @@ pub struct Launch {
     pub script: Script,
     /// One byte lets it go; dropping it ends the child.
     pub go: OwnedFd,
+    /// What PID 1 says on stdout and stderr, see [`last_words`].
+    pub words: OwnedFd,
 }
 
 /// What earlier steps have made for the child.
@@ -40,16 +41,13 @@ pub(super) fn launch(
     child: &Child,
     prepared: &Prepared,
     init: &OwnedFd,
-    log: &Path,
     cgroups: &Cgroups,
 ) -> Result<Launch, Cause> {
     let (go_reader, go) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let listen = prepared.listen.as_ref().ok_or_else(|| Cause::Said("no socket was made for it".into()))?;
     let handover = handover(child)?;
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    let flags = OFlag::O_WRONLY | OFlag::O_APPEND | OFlag::O_CREAT | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    // A disk that takes nothing costs ct-init's own words, not the container.
-    let log = open(log, flags, Mode::from_bits_truncate(0o600)).or_else(|_| null.try_clone())?;
+    let words = words()?;
     // Numbers that the script gives the new program must not be those that it gives them from.
     let mut high = Vec::new();
     let mut lift = |fd: &OwnedFd| -> Result<RawFd, Cause> {
@@ -69,7 +67,7 @@ pub(super) fn launch(
         init: lift(init)?,
         listen: lift(listen)?,
         handover: lift(&handover)?,
-        log: lift(&log)?,
+        log: lift(&words)?,
         null: lift(&null)?,
         clocks: (-clock(ClockId::CLOCK_MONOTONIC)?, -clock(ClockId::CLOCK_BOOTTIME)?),
         filter: filter(&denied_numbers(&child.spec))?,
@@ -81,12 +79,33 @@ pub(super) fn launch(
         None => None,
     };
     let spawned = ct_sys::spawn(&script, child.namespaces(), group.as_ref().map(AsFd::as_fd))?;
-    Ok(Launch { spawned, script, go })
+    Ok(Launch { spawned, script, go, words })
 }
 
 /// Whole seconds, rounded down: an offset must not put a clock below zero.
 fn clock(id: ClockId) -> Result<i64, Cause> {
     Ok(clock_gettime(id)?.tv_sec())
+}
+
+/// So much of what PID 1 says by itself is kept. ct-init has its own log soon, this is for when it comes to none.
+const WORDS: i64 = 64 * 1024;
+
+/// A file in memory that can't grow: whoever is inside may fill it, and no more.
+fn words() -> Result<OwnedFd, Cause> {
+    let fd = memfd_create(c"words", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?;
+    nix::unistd::ftruncate(&fd, WORDS)?;
+    let seals = SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_SEAL;
+    fcntl(&fd, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(fd)
+}
+
+/// The last line that a PID 1 has said, if it has said any; as hostile as all that comes from inside.
+pub fn last_words(words: &OwnedFd) -> Option<String> {
+    let mut bytes = vec![0u8; usize::try_from(WORDS).ok()?];
+    let n = nix::sys::uio::pread(words, &mut bytes, 0).ok()?;
+    let text = String::from_utf8_lossy(bytes.get(..n)?).into_owned();
+    let said = text.trim_end_matches('\0').lines().rfind(|l| !l.trim().is_empty())?;
+    Some(said.chars().take(200).collect())
 }
 
 fn handover(child: &Child) -> Result<OwnedFd, Cause> {

@@ -94,9 +94,9 @@ impl Daemon {
         let refused = self.start_all(&names);
         self.send(replies);
         for (unit, why) in refused {
-            let note = format!("{}: {why}", unit.stem());
+            let note = why;
             let outcome = units::machine::Outcome::Failed(units::machine::Cause::Dependency);
-            let replies = self.waiters.announced(unit.stem(), outcome, &note);
+            let replies = self.waiters.announced(unit.stem(), outcome, FaultKind::Failed, &note);
             self.send(replies);
         }
     }
@@ -145,6 +145,12 @@ impl Daemon {
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
         for name in names {
+            // What hangs on it goes down and up with it.
+            for other in self.graph().restart_set(&unit_name(&name)) {
+                if other.stem() != name && self.fleet.get(other.stem()).is_some_and(|c| c.machine.is_up()) {
+                    self.step(other.stem(), Event::Restart);
+                }
+            }
             let superseded = self.waiters.restarted(&name);
             self.send(superseded);
             self.step(&name, Event::Restart);

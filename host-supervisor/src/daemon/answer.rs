@@ -113,7 +113,7 @@ impl Daemon {
             return self.reply(client, Fault::no_container(name).into());
         }
         let reply = match self.spec_of(name.as_str()) {
-            Err(why) => Fault::new(FaultKind::Refused, why).into(),
+            Err(fault) => fault.into(),
             Ok(spec) => {
                 let mut entries = entries(&spec);
                 if let Some(key) = key {
@@ -177,7 +177,7 @@ impl Daemon {
                             let plan = plan::start(&spec, &self.facts.cgroups, &self.paths);
                             steps.extend(plan.to_string().lines().map(str::to_owned));
                         }
-                        Err(why) => refused.push(why),
+                        Err(fault) => refused.push(format!("{}: {}", unit.stem(), fault.message)),
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! fleet: the containers that are known, each with its life and, while it runs, its process. Does no I/O.
 use super::{Source, now};
 use crate::apply::Launch;
-use crate::control::protocol::{ContainerState, ExitRow, words};
+use crate::control::protocol::{ContainerState, ExitRow, FaultKind, words};
 use crate::ledger::{Durable, Process, Running};
 use crate::spec::Spec;
 use crate::state;
@@ -41,6 +41,8 @@ pub(crate) struct Container {
     pub(crate) since: Tick,
     /// A sentence about the last failure, from where it happened.
     pub(crate) note: String,
+    /// Which kind of failure that was, for whoever asked for the start.
+    pub(crate) kind: FaultKind,
     /// Its PID 1 has ended as another's child, and it is not known yet how.
     pub(crate) missing: Option<Missing>,
     /// What a start is about to make; written down before anything of it is there.
@@ -80,6 +82,8 @@ pub(crate) struct Run {
     pub(crate) started_wall: u64,
     /// What keeps it from being ready, in ct-init's words.
     pub(crate) waits: Option<String>,
+    /// What PID 1 has said on stdout and stderr; none for one that was taken up.
+    pub(crate) words: Option<OwnedFd>,
     /// What ct-init has said about its end.
     pub(crate) leave: Option<Leave>,
     pub(crate) frozen: bool,
@@ -104,10 +108,11 @@ impl Launching {
         launch: Launch,
         sources: &mut super::Sources,
         name: &str,
-    ) -> std::io::Result<(Launching, OwnedFd)> {
+    ) -> std::io::Result<(Launching, OwnedFd, OwnedFd)> {
         let token = sources.add(&launch.spawned.errors, Source::Launch(name.to_owned()))?;
         let errors = launch.spawned.errors;
-        Ok((Launching { errors, token, script: launch.script, _go: launch.go }, launch.spawned.pidfd))
+        let launching = Launching { errors, token, script: launch.script, _go: launch.go };
+        Ok((launching, launch.spawned.pidfd, launch.words))
     }
 }
 
@@ -122,6 +127,7 @@ impl Container {
             run: None,
             since: now(),
             note: String::new(),
+            kind: FaultKind::Failed,
             missing: None,
             intended: None,
             written: None,

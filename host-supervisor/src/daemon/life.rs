@@ -2,12 +2,12 @@
 use super::fleet::{Launching, Run};
 use super::{Daemon, Source, now};
 use crate::apply;
-use crate::control::protocol::words;
 use crate::control::protocol::{EventRow, ExitRow};
+use crate::control::protocol::{Fault, FaultKind, words};
 use crate::control::target::ContainerName;
 use crate::load::unit_name;
 use crate::plan::{self, Group, Step, Tree};
-use crate::spec::Init;
+use crate::spec::{Init, Spec};
 use crate::{observe, state};
 use ct_init::load::check::unmet;
 use ct_init::proto::Request;
@@ -101,13 +101,22 @@ impl Daemon {
     /// Looks at conditions, reads the unit, makes the plan, runs it.
     fn launch(&mut self, name: &str) {
         self.note(name, String::new());
+        self.kind(name, FaultKind::Failed);
         if let Some((line, event)) = self.unmet(name) {
             self.note(name, format!("{line} is not met"));
             return self.queue.push_back((name.to_owned(), event));
         }
-        if let Err(why) = self.try_launch(name) {
-            warn!(self.log, "could not be started"; "ct" => name, "why" => &why);
-            self.note(name, why);
+        // What can't be resolved now can't be in a moment either: it is refused, not tried again.
+        let spec = match self.spec_of(name) {
+            Ok(spec) => spec,
+            Err(fault) => {
+                self.could_not(name, fault);
+                let refused = Event::Refuse(Cause::Setup(ExecPhase::Start));
+                return self.queue.push_back((name.to_owned(), refused));
+            }
+        };
+        if let Err(why) = self.try_launch(name, spec) {
+            self.could_not(name, Fault::new(FaultKind::Failed, why));
             self.queue.push_back((name.to_owned(), Event::SetupFailed(ExecPhase::Start)));
         }
     }
@@ -121,16 +130,23 @@ impl Daemon {
         condition.or_else(|| unmet(&unit.asserts, &host, "Assert").map(|line| (line, refused)))
     }
 
-    fn try_launch(&mut self, name: &str) -> Result<(), String> {
-        let spec = self.spec_of(name)?;
+    fn could_not(&mut self, name: &str, fault: Fault) {
+        warn!(self.log, "could not be started"; "ct" => name, "why" => &fault.message);
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.note = fault.message;
+            c.kind = fault.kind;
+        }
+    }
+
+    fn try_launch(&mut self, name: &str, spec: Spec) -> Result<(), String> {
         let plan = plan::start(&spec, &self.facts.cgroups, &self.paths);
         self.prepare_root(&spec)?;
-        self.host.log_to(self.paths.var_of(name).join("init.log"));
         let process = self.carry_out_start(name, &spec, &plan)?;
         let started = self.host.take().ok_or("the start plan has cloned nothing")?;
         let pid = started.launch.spawned.pid;
         let failed = |e: std::io::Error| format!("watch it: {e}");
-        let (launching, pidfd) = Launching::of(started.launch, &mut self.sources, name).map_err(failed)?;
+        let (launching, pidfd, words_fd) =
+            Launching::of(started.launch, &mut self.sources, name).map_err(failed)?;
         let ended = self.sources.add(&pidfd, Source::Ended(name.to_owned())).map_err(failed)?;
         let ct_init = spec.init == Init::CtInit;
         let run = Run {
@@ -145,6 +161,7 @@ impl Daemon {
             started: now(),
             started_wall: process.started,
             waits: None,
+            words: Some(words_fd),
             leave: None,
             frozen: false,
             units: BTreeMap::new(),
@@ -234,6 +251,12 @@ impl Daemon {
         let oom = gone_oom
             .unwrap_or_else(|| observe::oom_kills(&self.facts.cgroups, &running.spec) > running.oom_before);
         info!(self.log, "ended"; "ct" => name, "how" => words::exit(exit));
+        // One that never came to be ready may have said why.
+        if matches!(c.machine.state(), State::Starting { .. })
+            && let Some(said) = c.run.as_ref().and_then(|r| apply::last_words(r.words.as_ref()?))
+        {
+            c.note = format!("{}; its last words: {said}", words::exit(exit));
+        }
         if let Some(run) = &c.run {
             self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
         }
@@ -368,7 +391,8 @@ impl Daemon {
         }
         let note = self.fleet.get(name).map_or(String::new(), |c| c.note.clone());
         self.boot_ended(name, outcome, &note);
-        let replies = self.waiters.announced(name, outcome, &note);
+        let kind = self.fleet.get(name).map_or(FaultKind::Failed, |c| c.kind);
+        let replies = self.waiters.announced(name, outcome, kind, &note);
         self.send(replies);
         let next = match outcome {
             Outcome::Failed(_) => self.graph().on_failure(&unit_name(name)),
@@ -450,6 +474,12 @@ impl Daemon {
                 }
                 self.step(unit.stem(), event);
             }
+        }
+    }
+
+    fn kind(&mut self, name: &str, kind: FaultKind) {
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.kind = kind;
         }
     }
 

@@ -94,7 +94,11 @@ impl Daemon {
                 self.waits(name, None);
                 self.step(name, Event::Ready);
             }
-            Report::Waits(text) => self.waits(name, Some(clean(&text))),
+            Report::Waits(text) => {
+                let text = clean(&text);
+                slog::info!(self.log, "its units are up"; "ct" => name, "now" => &text);
+                self.waits(name, Some(text));
+            }
             Report::Alive => self.step(name, Event::Alive),
             Report::Unhealthy(text) => self.unhealthy(name, clean(&text)),
             Report::Unit(status) => self.unit_changed(name, status),
@@ -129,6 +133,11 @@ impl Daemon {
 
     fn unit_changed(&mut self, name: &str, status: UnitStatus) {
         let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) else { return };
+        // What comes from inside ends up on terminals and in logs.
+        let plain = |s: &str| s.len() <= 64 && s.chars().all(|c| c.is_ascii_graphic());
+        if units::UnitName::parse(&status.name).is_err() || !plain(&status.active) || !plain(&status.sub) {
+            return;
+        }
         let known = run.units.get(&status.name).map(|(u, _)| (u.active.clone(), u.sub.clone()));
         if known.is_none() && run.units.len() >= MAX_UNITS {
             return;

@@ -200,6 +200,9 @@ impl Daemon {
         }
         let lock = lock::take(&paths, "supervisor.pid")?;
         let facts = probe();
+        if let Err(e) = more_files() {
+            warn!(log, "could not raise the limit of open files"; "why" => %e);
+        }
         let (conf, mistakes) = crate::load::load_host_conf(&paths);
         for mistake in &mistakes.0 {
             warn!(log, "host.conf"; "mistake" => %mistake);
@@ -382,6 +385,13 @@ impl Daemon {
     pub(crate) fn warn(&self, what: &str, name: &str, why: &dyn std::fmt::Display) {
         warn!(self.log, "{}", what; "ct" => name, "why" => %why);
     }
+}
+
+/// Several descriptors a container: the soft limit goes as far as the hard one lets it.
+fn more_files() -> nix::Result<()> {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
 }
 
 /// The varlink socket, for the group `ct` where the host has one.

@@ -1,11 +1,12 @@
 //! read: container units from their folders into the fleet, and from there to specs. Changes no container.
 use super::Daemon;
 use super::fleet::Container;
+use crate::control::protocol::{Fault, FaultKind};
 use crate::ledger::{self, Durable};
 use crate::load::{load_all, load_one, unit_name};
 use crate::paths::hash;
 use crate::resolve::host::RANGE;
-use crate::resolve::{Given, HOST_TEMPLATE, resolve};
+use crate::resolve::{Given, HOST_TEMPLATE, ResolveError, resolve};
 use crate::spec::{IdRange, Root as SpecRoot, Spec};
 use crate::template;
 use slog::warn;
@@ -125,20 +126,25 @@ impl Daemon {
             false => hash(self.paths.root().as_os_str().as_encoded_bytes()) % ranges,
         };
         let bases = (0..ranges).map(|i| self.conf.id_base + ((first + i) % ranges) * RANGE);
-        let base = bases.into_iter().find(|b| !taken.contains(b)).unwrap_or(self.conf.id_base);
-        IdRange { base, size: RANGE }
+        let apart = |b: &u32| taken.iter().all(|t| t.abs_diff(*b) >= RANGE);
+        match bases.into_iter().find(apart) {
+            Some(base) => IdRange { base, size: RANGE },
+            // No ids at all: the resolver says so, and nobody shares another's.
+            None => IdRange { base: 0, size: 0 },
+        }
     }
 
     /// The spec that a start would use now.
-    pub(crate) fn spec_of(&mut self, name: &str) -> Result<Spec, String> {
+    pub(crate) fn spec_of(&mut self, name: &str) -> Result<Spec, Fault> {
+        let failed = |why| Fault::new(FaultKind::Failed, why);
         let loaded = load_one(&self.paths, &self.facts, &unit_name(name));
         self.take_in(loaded);
-        let c = self.fleet.get(name).ok_or_else(|| format!("there is no container {name}"))?;
+        let c = self.fleet.get(name).ok_or_else(|| failed(format!("there is no container {name}")))?;
         if let Some(why) = &c.broken {
-            return Err(why.clone());
+            return Err(failed(why.clone()));
         }
-        let unit = c.unit.as_ref().ok_or_else(|| "its unit was not read".to_owned())?;
-        let environment = environment(unit)?;
+        let unit = c.unit.as_ref().ok_or_else(|| failed("its unit was not read".to_owned()))?;
+        let environment = environment(unit).map_err(failed)?;
         let given = Given {
             paths: &self.paths,
             cgroup_parent: &self.cgroup_parent,
@@ -146,7 +152,16 @@ impl Daemon {
             ids: c.durable.ids,
             environment: &environment,
         };
-        resolve(unit, &self.facts, &given).map_err(|e| e.to_string())
+        resolve(unit, &self.facts, &given).map_err(|e| {
+            let kind = match e {
+                ResolveError::NoTemplate { .. } => FaultKind::NotFound,
+                ResolveError::Unsupported { .. } => FaultKind::Refused,
+                ResolveError::NotAContainer(_) | ResolveError::NoRoot | ResolveError::NoIds => {
+                    FaultKind::Failed
+                }
+            };
+            Fault::new(kind, e.to_string())
+        })
     }
 
     pub(crate) fn policy_of(&self, name: &str) -> Policy {

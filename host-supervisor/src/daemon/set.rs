@@ -12,8 +12,10 @@ use units::Severity;
 use units::parse::document;
 use units::schema::read::section_of;
 
-/// The drop-in that `ct set` writes.
-const DROP_IN: &str = "50-set.conf";
+/// The drop-in that `ct set --save` writes, and the later one of a plain `ct set`: one of the same name would be hidden
+/// by the saved one.
+const SAVED: &str = "50-set.conf";
+const FOR_THIS_RUN: &str = "60-run.conf";
 
 impl Daemon {
     pub(crate) fn set(&mut self, client: ClientId, name: &ContainerName, settings: &[Setting], save: bool) {
@@ -51,7 +53,7 @@ impl Daemon {
     }
 
     fn change(&mut self, name: &str, settings: &[Setting]) -> Result<SetResult, Fault> {
-        let wanted = self.spec_of(name).map_err(|why| Fault::new(FaultKind::Refused, why))?;
+        let wanted = self.spec_of(name)?;
         let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) else {
             let waiting = settings.iter().map(|s| s.key.clone()).collect();
             return Ok(SetResult { waiting, ..SetResult::default() });
@@ -72,7 +74,7 @@ impl Daemon {
         let wanted = self.spec_of(name);
         put(&path, before.as_deref())?;
         self.refresh();
-        let wanted = wanted.map_err(|why| Fault::new(FaultKind::Refused, why))?;
+        let wanted = wanted?;
         match self.fleet.get(name).and_then(|c| c.run.as_ref()) {
             None => Ok(vec![format!("# {name} does not run; this is for its next start")]),
             Some(run) => {
@@ -84,8 +86,11 @@ impl Daemon {
 
     /// Below /etc it is kept; below /run it lasts until the container stops.
     fn drop_in(&self, name: &str, save: bool) -> PathBuf {
-        let base = if save { self.paths.etc() } else { self.paths.run().join("units") };
-        base.join(format!("{name}.container.d")).join(DROP_IN)
+        let (base, file) = match save {
+            true => (self.paths.etc(), SAVED),
+            false => (self.paths.run().join("units"), FOR_THIS_RUN),
+        };
+        base.join(format!("{name}.container.d")).join(file)
     }
 
     /// What was set without --save ends with the run.
@@ -113,7 +118,7 @@ fn put(path: &Path, bytes: Option<&[u8]>) -> Result<(), Fault> {
 /// An earlier drop-in with these settings in it.
 fn merged(before: &[u8], settings: &[Setting]) -> Result<String, Fault> {
     let usage = |m: String| Fault::new(FaultKind::Usage, m);
-    let (mut document, _) = document::parse(DROP_IN, before, Severity::Warning);
+    let (mut document, _) = document::parse(SAVED, before, Severity::Warning);
     for s in settings {
         let section = section_of(&unit_name("any"), &s.key).ok_or_else(|| {
             usage(format!("{:?} is no key of a container unit (see man ct.container)", s.key))

@@ -216,6 +216,7 @@ impl Daemon {
             started: Tick(now().0.saturating_sub(ago)),
             started_wall: running.started,
             waits: None,
+            words: None,
             leave: None,
             units: BTreeMap::new(),
         });

@@ -73,13 +73,18 @@ impl Waiters {
     }
 
     /// A container's life cycle has announced something.
-    pub(crate) fn announced(&mut self, name: &str, outcome: machine::Outcome, note: &str) -> Replies {
+    ///
+    /// `kind` and `note` are of a failure, where more is known than its cause.
+    pub(crate) fn announced(
+        &mut self,
+        name: &str,
+        outcome: machine::Outcome,
+        kind: FaultKind,
+        note: &str,
+    ) -> Replies {
         let failed = |t: &Target, cause| {
             let why = if note.is_empty() { words::cause(cause) } else { note.to_owned() };
-            Outcome::failed(
-                t,
-                Fault::new(FaultKind::Failed, format!("{t}: {why}")).hint(format!("ct status {t}")),
-            )
+            Outcome::failed(t, Fault::new(kind, format!("{t}: {why}")).hint(format!("ct status {t}")))
         };
         self.resolve(name, |target, goal| match (goal, outcome) {
             (Goal::Started, machine::Outcome::Up) => Some(Outcome::done(target)),

@@ -88,6 +88,9 @@ pub struct HostFacts {
     pub overlay: bool,
     /// The present hard limits by the kernel's number.
     pub hard_limits: BTreeMap<u8, Option<u64>>,
+    /// The soft limit of open files that the supervisor was started with; none: no limit.
+    #[serde(default)]
+    pub soft_files: Option<u64>,
     /// The supervisor's own oom_score_adj; without CAP_SYS_RESOURCE nothing below it can be given.
     pub oom_score_adj: i16,
     /// The highest capability of this kernel.

@@ -28,6 +28,7 @@ pub fn probe() -> HostFacts {
         time_namespaces: Path::new("/proc/self/ns/time").exists(),
         overlay: filesystems.lines().any(|l| l.trim_end().ends_with("overlay")),
         hard_limits: hard_limits(&text("/proc/self/limits")),
+        soft_files: soft_files(&text("/proc/self/limits")),
         oom_score_adj: text("/proc/self/oom_score_adj").trim().parse().unwrap_or(0),
         last_capability: text("/proc/sys/kernel/cap_last_cap").trim().parse().unwrap_or(40),
         kernel: text("/proc/sys/kernel/osrelease").trim().to_owned(),
@@ -55,6 +56,11 @@ fn list(path: &str) -> Vec<u32> {
         }
     }
     if all.is_empty() { vec![0] } else { all }
+}
+
+fn soft_files(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|l| l.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// Hard limits from /proc/self/limits, in the order that the kernel prints, which is that of its numbers but for two.

@@ -194,7 +194,7 @@ impl Child {
             s.push(Op::Symlink { to: c(to)?, link: c(link)? });
         }
         for d in &spec.devices {
-            s.push(device(&d.path, d.writable, true)?);
+            s.push(device(&d.path, d.writable, false)?);
         }
         s.push(fresh("sysfs", "sys", quiet | attr::NODEV | attr::RDONLY, &[])?);
         if self.group.is_some() {
@@ -202,8 +202,7 @@ impl Child {
         }
         s.push(fresh("tmpfs", "run", attr::NOSUID | attr::NODEV, &[("mode", "755")])?);
         for (path, options) in &spec.tmpfs {
-            let pairs: Vec<(&str, &str)> = options.split(',').filter_map(|o| o.split_once('=')).collect();
-            s.push(new_fs("tmpfs", path.trim_start_matches('/'), attr::NOSUID | attr::NODEV, &pairs, false)?);
+            s.push(tmpfs(path, options)?);
         }
         for (bind, prepared) in spec.binds.iter().zip(&slots.binds) {
             if let Some((mount, make)) = prepared {
@@ -295,6 +294,26 @@ fn new_fs(
         lookup: Lookup::NoLinks,
         optional,
     })
+}
+
+/// `Tmpfs=PATH:OPTIONS`: mount flags by their names in mount(8), all else is the file system's.
+fn tmpfs(path: &str, options: &str) -> Result<Op, Nul> {
+    let mut attrs = attr::NOSUID | attr::NODEV;
+    let mut own = Vec::new();
+    for option in options.split(',').filter(|o| !o.is_empty()) {
+        match option {
+            "ro" => attrs |= attr::RDONLY,
+            "noexec" => attrs |= attr::NOEXEC,
+            "noatime" => attrs |= attr::NOATIME,
+            "nosuid" | "nodev" | "rw" | "exec" => {}
+            other => match other.split_once('=') {
+                Some((key, value)) => own.push((c(key)?, Some(c(value)?))),
+                None => own.push((c(other)?, None)),
+            },
+        }
+    }
+    let (fstype, target) = (c("tmpfs")?, c(path.trim_start_matches('/'))?);
+    Ok(Op::NewFs { fstype, options: own, attrs, target, lookup: Lookup::NoLinks, optional: false })
 }
 
 fn device(path: &str, writable: bool, optional: bool) -> Result<Op, Nul> {

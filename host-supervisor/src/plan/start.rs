@@ -8,6 +8,8 @@ use crate::spec::{Root, Spec};
 /// The start plan. Each block says what it has to come before, and why.
 pub fn start(spec: &Spec, cgroups: &Cgroups, paths: &Paths) -> Plan {
     let mut steps = Vec::new();
+    // First, for it refuses a second start beside processes that no record knows of.
+    clear(spec, cgroups, &mut steps);
     directories(spec, paths, &mut steps);
     // Limits before the first process: a container is never for one instant outside them.
     groups(spec, cgroups, &mut steps);
@@ -20,6 +22,14 @@ pub fn start(spec: &Spec, cgroups: &Cgroups, paths: &Paths) -> Plan {
     Plan { title: format!("start {}", spec.name), steps }
 }
 
+/// Groups that a crash has left are not taken over: they would bring their limits along, and Linux 6.18 kills what is
+/// cloned into a group that was killed before.
+fn clear(spec: &Spec, cgroups: &Cgroups, steps: &mut Vec<Step>) {
+    let unified = cgroups.unified.iter().map(|_| Tree::Unified);
+    let trees = unified.chain(spec.joins.iter().map(|c| Tree::V1(*c)));
+    steps.extend(trees.map(|tree| Step::RemoveGroup(Group { tree, path: spec.group.clone() })));
+}
+
 fn directories(spec: &Spec, paths: &Paths, steps: &mut Vec<Step>) {
     // Files in here carry the container's set-user-id bits with the host's ids: nobody else may reach them.
     steps.push(Step::MakeDir { path: paths.containers(), mode: 0o700 });
@@ -27,6 +37,10 @@ fn directories(spec: &Spec, paths: &Paths, steps: &mut Vec<Step>) {
     steps.push(Step::MakeDir { path: paths.run_of(&spec.name).join("root"), mode: 0o700 });
     if let Root::Overlay(all) = &spec.root {
         for layers in all {
+            if spec.ephemeral {
+                // Where a stop has not come to it, as in a power cut.
+                steps.push(Step::RemoveDir(layers.changes.clone()));
+            }
             steps.push(Step::MakeDir { path: layers.changes.join("upper"), mode: 0o755 });
             steps.push(Step::MakeDir { path: layers.changes.join("work"), mode: 0o700 });
         }

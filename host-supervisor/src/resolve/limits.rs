@@ -37,13 +37,14 @@ pub(super) fn process(
 ) -> (Vec<(u8, Option<u64>, Option<u64>)>, i16) {
     let mut rlimits = Vec::new();
     for (kind, limit) in &asked.limits {
+        let named = *kind;
         let kind = *kind as u8;
         let cap = facts.hard_limits.get(&kind).copied().flatten();
         let over = |v: Option<u64>| cap.is_some_and(|c| v.is_none_or(|v| v > c));
         let lower = |v: Option<u64>| if over(v) { cap } else { v };
         if over(limit.hard) && !facts.sys_resource {
             refusals.push(Refusal {
-                key: format!("Limit number {kind}"),
+                key: format!("Limit{}", format!("{named:?}").to_uppercase()),
                 asked: limit.hard.map_or("infinity".into(), |h| h.to_string()),
                 why: format!(
                     "the supervisor may not raise it over {} (it lacks CAP_SYS_RESOURCE)",
@@ -67,6 +68,19 @@ pub(super) fn process(
         });
     }
     (rlimits, if facts.sys_resource { oom } else { oom.max(facts.oom_score_adj) })
+}
+
+/// The supervisor has raised its own limit of open files; what it starts begins with the one it was given.
+#[allow(clippy::type_complexity)]
+pub(super) fn with_files(
+    mut rlimits: Vec<(u8, Option<u64>, Option<u64>)>,
+    facts: &HostFacts,
+) -> Vec<(u8, Option<u64>, Option<u64>)> {
+    const NOFILE: u8 = 7;
+    if let (Some(soft), false) = (facts.soft_files, rlimits.iter().any(|(kind, ..)| *kind == NOFILE)) {
+        rlimits.push((NOFILE, Some(soft), facts.hard_limits.get(&NOFILE).copied().flatten()));
+    }
+    rlimits
 }
 
 struct Found<'a> {

@@ -55,23 +55,20 @@ pub enum ResolveError {
     #[error("{0} is not a container unit")]
     NotAContainer(String),
     /// Neither Template= nor Rootfs=.
-    #[error("{0}: neither Template= nor Rootfs= says where its files are")]
-    NoRoot(String),
+    #[error("neither Template= nor Rootfs= says where its files are")]
+    NoRoot,
     /// No such template.
-    #[error(
-        "{name}: there is no template {template:?} (see ct template list; make one with ct template import)"
-    )]
+    #[error("there is no template {template:?} (see ct template list; make one with ct template import)")]
     NoTemplate {
-        /// The container.
-        name: String,
         /// What it asked for.
         template: String,
     },
+    /// The pool is used up. Never ignored: without ids of its own it would run with the host's.
+    #[error("all ids of the pool are given out (enlarge IdPool= in host.conf, or destroy containers)")]
+    NoIds,
     /// The host can't do it, and the unit doesn't say IgnoreUnsupported=yes.
-    #[error("{name}: this host can't enforce {}", join(.refusals))]
+    #[error("this host can't enforce {}", join(.refusals))]
     Unsupported {
-        /// The container.
-        name: String,
         /// All of it at once.
         refusals: Vec<Refusal>,
     },
@@ -90,14 +87,18 @@ pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec
     let Body::Container(container) = &unit.body else {
         return Err(ResolveError::NotAContainer(unit.name.to_string()));
     };
+    if container.user_namespace == UserNs::Auto && given.ids.size == 0 {
+        return Err(ResolveError::NoIds);
+    }
     let mut refusals: Vec<Refusal> = unit.not_applied.iter().map(not_built).collect();
     refusals.extend(without_ct_init(container));
     refusals.extend(security::unknown_calls(&container.system_call_filter));
+    refusals.extend(container.devices.iter().filter_map(no_node));
     let ids = user_namespace(container, facts, given, &mut refusals);
     let limits = limits::limits(&container.resources, facts, &mut refusals);
     let (rlimits, oom) = limits::process(&container.resources, facts, &mut refusals);
     if !refusals.is_empty() && !container.ignore_unsupported {
-        return Err(ResolveError::Unsupported { name, refusals });
+        return Err(ResolveError::Unsupported { refusals });
     }
     let root = root(&name, container, given)?;
     let uses = |c: Controller| limits.iter().any(|l| l.writes.iter().any(|w| w.controller == c));
@@ -131,12 +132,12 @@ pub fn resolve(unit: &Unit, facts: &HostFacts, given: &Given<'_>) -> Result<Spec
         environment,
         binds: container.binds.iter().map(bind).collect(),
         tmpfs: container.tmpfs.clone(),
-        devices: container.devices.iter().map(device).collect(),
+        devices: container.devices.iter().filter(|d| no_node(d).is_none()).map(device).collect(),
         capabilities: security::capabilities(&container.bounding, ids.is_some()),
         no_new_privileges: container.no_new_privileges,
         denied_calls: security::denied(&container.system_call_filter),
         time_namespace: facts.time_namespaces && ids.is_some(),
-        rlimits,
+        rlimits: limits::with_files(rlimits, facts),
         oom_score_adjust: oom,
         group: format!("{}/{name}", given.cgroup_parent),
         joins,
@@ -180,6 +181,15 @@ fn with_ct_init(container: &Container) -> bool {
     container.init == InitProgram::CtInit
 }
 
+/// A class of devices has no node that could be shown inside.
+fn no_node((path, access): &(String, String)) -> Option<Refusal> {
+    (!path.starts_with("/dev/")).then(|| Refusal {
+        key: "DeviceAllow".into(),
+        asked: format!("{path} {access}").trim_end().to_owned(),
+        why: "only device nodes below /dev can be shown inside (name each)".into(),
+    })
+}
+
 fn user_namespace(
     container: &Container,
     facts: &HostFacts,
@@ -210,7 +220,7 @@ fn root(name: &str, container: &Container, given: &Given<'_>) -> Result<Root, Re
         changes: changes(part),
     };
     match &container.rootfs {
-        None => Err(ResolveError::NoRoot(name.to_owned())),
+        None => Err(ResolveError::NoRoot),
         Some(Rootfs::Template(t)) if t == HOST_TEMPLATE => {
             let skeleton = given.paths.templates().join(HOST_TEMPLATE);
             // The host's own services are not the container's: what a package installs inside is all it has.
@@ -222,7 +232,7 @@ fn root(name: &str, container: &Container, given: &Given<'_>) -> Result<Root, Re
             ]))
         }
         Some(Rootfs::Template(t)) if !given.templates.contains(t) => {
-            Err(ResolveError::NoTemplate { name: name.to_owned(), template: t.clone() })
+            Err(ResolveError::NoTemplate { template: t.clone() })
         }
         Some(Rootfs::Template(t)) => {
             Ok(Root::Overlay(vec![layer("/", given.paths.templates().join(t), "root")]))

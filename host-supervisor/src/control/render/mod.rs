@@ -8,7 +8,7 @@ use quantity::{moment, size};
 
 /// `2026-01-02T03:04:05.678Z nginx.service: text`. Control characters are shown, not obeyed.
 pub fn log_line(line: &LogLine) -> String {
-    format!("{} {}: {}", moment(line.at), line.unit, harmless(&line.text))
+    format!("{} {}: {}", moment(line.at), harmless(&line.unit), harmless(&line.text))
 }
 
 /// Text from inside a container with its control characters (but tabs) made visible, so that a log line can't
