@@ -3,7 +3,7 @@ use crate::can;
 use std::fs;
 use tests::supervisor::Supervisor;
 
-/// What becomes of the file, whether `ct check` then has an error, and words that `ct start` says after a stop.
+/// What becomes of the file (none: it goes), what `ct check` then ends with, and `ct start` after a stop, with words.
 type Change = (&'static str, Option<&'static str>, i32, i32, &'static [&'static str]);
 
 const CHANGES: &[Change] = &[
