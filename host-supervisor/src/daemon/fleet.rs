@@ -43,6 +43,8 @@ pub(crate) struct Container {
     pub(crate) note: String,
     /// Which kind of failure that was, for whoever asked for the start.
     pub(crate) kind: FaultKind,
+    /// How often a group of it could not be removed; its next ones have this number in their name.
+    pub(crate) generation: u32,
     /// Its PID 1 has ended as another's child, and it is not known yet how.
     pub(crate) missing: Option<Missing>,
     /// What a start is about to make; written down before anything of it is there.
@@ -128,6 +130,7 @@ impl Container {
             since: now(),
             note: String::new(),
             kind: FaultKind::Failed,
+            generation: 0,
             missing: None,
             intended: None,
             written: None,

@@ -373,11 +373,18 @@ impl Daemon {
 
     /// Each step for itself: one that fails must not keep the rest.
     pub(crate) fn carry_steps(&mut self, name: &str, plan: plan::Plan) {
+        let mut left = false;
         for step in plan.steps {
+            let group = matches!(step, Step::RemoveGroup(_));
             let one = plan::Plan { title: plan.title.clone(), steps: vec![step] };
             if let Err(e) = apply::run(&one, &mut self.host) {
                 self.warn("could not carry out a step", name, &e);
+                left |= group;
             }
+        }
+        if let Some(c) = self.fleet.get_mut(name).filter(|_| left) {
+            // Somebody else holds on to a group: the next start gets fresh ones beside it.
+            c.generation += 1;
         }
     }
 

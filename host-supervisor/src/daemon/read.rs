@@ -152,7 +152,8 @@ impl Daemon {
             ids: c.durable.ids,
             environment: &environment,
         };
-        resolve(unit, &self.facts, &given).map_err(|e| {
+        let generation = c.generation;
+        let spec = resolve(unit, &self.facts, &given).map_err(|e| {
             let kind = match e {
                 ResolveError::NoTemplate { .. } => FaultKind::NotFound,
                 ResolveError::Unsupported { .. } => FaultKind::Refused,
@@ -161,6 +162,12 @@ impl Daemon {
                 }
             };
             Fault::new(kind, e.to_string())
+        });
+        spec.map(|mut spec| {
+            if generation > 0 {
+                spec.group = format!("{}.{generation}", spec.group);
+            }
+            spec
         })
     }
 
