@@ -74,7 +74,7 @@ pub fn spawn(script: &Script, namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -
 fn above_stdio(fd: OwnedFd) -> Result<OwnedFd, Errno> {
     // SAFETY: a descriptor we own; the copy is fresh.
     let copy = check(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST_FREE_FD) }.into());
-    // EINVAL: all numbers from there on are beyond the limit, which is the same trouble by another name.
+    // A limit of open files below the number asked for is EINVAL here, and EMFILE everywhere else.
     let copy = copy.map_err(|e| if e == Errno::EINVAL { Errno::EMFILE } else { e })?;
     // SAFETY: just made, ours alone.
     Ok(unsafe { OwnedFd::from_raw_fd(copy as i32) })

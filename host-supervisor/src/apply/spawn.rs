@@ -51,7 +51,7 @@ pub(super) fn launch(
     // Numbers that the script gives the new program must not be those that it gives them from.
     let mut high = Vec::new();
     let mut lift = |fd: &OwnedFd| -> Result<RawFd, Cause> {
-        let raw = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(FIRST_FREE_FD))?;
+        let raw = fcntl(fd, FcntlArg::F_DUPFD_CLOEXEC(FIRST_FREE_FD)).map_err(too_many)?;
         high.push(ct_sys::proc::inherited(raw));
         Ok(raw)
     };
@@ -106,6 +106,11 @@ pub fn last_words(words: &OwnedFd) -> Option<String> {
     let text = String::from_utf8_lossy(bytes.get(..n)?).into_owned();
     let said = text.trim_end_matches('\0').lines().rfind(|l| !l.trim().is_empty())?;
     Some(said.chars().take(200).collect())
+}
+
+/// A limit of open files below the number asked for is EINVAL to fcntl, and EMFILE everywhere else.
+fn too_many(e: nix::errno::Errno) -> nix::errno::Errno {
+    if e == nix::errno::Errno::EINVAL { nix::errno::Errno::EMFILE } else { e }
 }
 
 fn handover(child: &Child) -> Result<OwnedFd, Cause> {

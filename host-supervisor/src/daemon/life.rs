@@ -61,8 +61,12 @@ impl Daemon {
         done.into_iter().for_each(|i| self.carry_out(name, i));
         let Some(c) = self.fleet.get_mut(name) else { return };
         let after = c.state();
+        let at_rest = c.machine.is_at_rest();
         if before != after {
             c.since = now();
+            if at_rest {
+                self.forget_settings(name);
+            }
         }
         self.keep(name);
         told.into_iter().for_each(|i| self.carry_out(name, i));
@@ -93,7 +97,7 @@ impl Daemon {
             // The loop asks each machine for its timer; there is nothing to arm.
             Intent::Arm(_) | Intent::Disarm => {}
             Intent::Announce(outcome) => self.announce(name, outcome),
-            Intent::Release(again) => self.release(name, again),
+            Intent::Release(_) => self.release(name),
             Intent::LimitAction => warn!(self.log, "started too often, left down"; "ct" => name),
         }
     }
@@ -356,7 +360,7 @@ impl Daemon {
     }
 
     /// Nothing of it runs any more: what it had is removed.
-    pub(crate) fn release(&mut self, name: &str, again: bool) {
+    pub(crate) fn release(&mut self, name: &str) {
         self.unlink(name);
         if let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.take()) {
             if let Some(launch) = &run.launch {
@@ -364,9 +368,6 @@ impl Daemon {
             }
             self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
             self.remove_leftovers(name, &run.spec);
-        }
-        if !again {
-            self.forget_settings(name);
         }
     }
 

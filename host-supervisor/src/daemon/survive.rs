@@ -251,7 +251,7 @@ impl Daemon {
 
     /// A start that was cut off goes on from its beginning: it has not happened, so nothing counts it.
     pub(super) fn start_over(&mut self, name: &str) {
-        self.release(name, true);
+        self.release(name);
         self.carry_out(name, Intent::Run(ExecPhase::Start));
         self.drain();
     }
