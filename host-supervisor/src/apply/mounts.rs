@@ -49,7 +49,8 @@ pub(super) fn user_namespace(range: IdRange) -> Result<UserNamespace, Cause> {
     match opened {
         Ok(namespace) => Ok(UserNamespace { namespace, child: child.pidfd }),
         Err(e) => {
-            waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED)?;
+            // What went wrong first is what has to be told.
+            let _reaped = waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED);
             Err(e)
         }
     }

@@ -91,6 +91,10 @@ impl Daemon {
         }
         // The waiter has to be there before the start, which may fail at once.
         let replies = self.waiters.add(client, items, None);
+        for name in &names {
+            let superseded = self.waiters.restarted(name.stem());
+            self.send(superseded);
+        }
         let refused = self.start_all(&names);
         self.send(replies);
         for (unit, why) in refused {

@@ -115,11 +115,11 @@ impl Waiters {
         })
     }
 
-    /// A restart takes the place of a stop that is on its way: nothing will be at rest.
+    /// A start or restart takes the place of a stop that is on its way: nothing will be at rest.
     pub(crate) fn restarted(&mut self, name: &str) -> Replies {
         self.resolve(name, |target, goal| match goal {
             Goal::Stopped if target.unit.is_none() => {
-                let why = format!("{target}: it was asked to restart before it had stopped");
+                let why = format!("{target}: it was asked to start again before it had stopped");
                 Some(Outcome::failed(target, Fault::new(FaultKind::Failed, why)))
             }
             Goal::Stopped | Goal::Started | Goal::Answer(_) | Goal::State(_) => None,
