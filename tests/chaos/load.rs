@@ -55,6 +55,7 @@ const BUDGET: Duration = Duration::from_secs(40);
 const SLACK: u64 = 8 << 20;
 
 #[test]
+#[ignore = "random and long: make chaos runs it"]
 fn whatever_is_killed_what_was_asked_for_holds() {
     if !can("whatever_is_killed_what_was_asked_for_holds") {
         return;
