@@ -71,24 +71,41 @@ impl Daemon {
         crate::control::server::listen::is_member(&text("/etc/group"), &text("/etc/passwd"), "ct", peer)
     }
 
-    fn start(&mut self, client: ClientId, targets: Vec<Target>, wait: bool) {
-        self.refresh();
+    /// What becomes of each target: one that is not there is an error, a unit's matter goes to the ct-init inside, and
+    /// `own` decides about a container.
+    pub(crate) fn each(
+        &mut self,
+        targets: Vec<Target>,
+        verb: Verb,
+        wait: bool,
+        mut own: impl FnMut(&mut Daemon, &Target, &str) -> Result<Outcome, Goal>,
+    ) -> Vec<Item> {
         let mut items = Vec::new();
-        let mut names = Vec::new();
         for target in targets {
             let name = target.container.as_str().to_owned();
             let state = if !self.exists(&name) {
                 Ok(Outcome::failed(&target, Fault::no_container(&target.container)))
             } else if target.unit.is_some() {
-                self.ask_unit(&target, Verb::Start, wait)
-            } else if self.fleet.get(&name).is_some_and(|c| c.machine.is_up()) {
-                Ok(Outcome::noted(&target, "already running"))
+                self.ask_unit(&target, verb, wait)
             } else {
-                names.push(unit_name(&name));
-                if wait { Err(Goal::Started) } else { Ok(Outcome::noted(&target, "queued")) }
+                own(self, &target, &name)
             };
             items.push(Item { target, state });
         }
+        items
+    }
+
+    fn start(&mut self, client: ClientId, targets: Vec<Target>, wait: bool) {
+        self.refresh();
+        let mut names = Vec::new();
+        let items = self.each(targets, Verb::Start, wait, |daemon, target, name| {
+            if daemon.fleet.get(name).is_some_and(|c| c.machine.is_up()) {
+                Ok(Outcome::noted(target, "already running"))
+            } else {
+                names.push(unit_name(name));
+                if wait { Err(Goal::Started) } else { Ok(Outcome::noted(target, "queued")) }
+            }
+        });
         // The waiter has to be there before the start, which may fail at once.
         let replies = self.waiters.add(client, items, None);
         for name in &names {
@@ -106,22 +123,15 @@ impl Daemon {
     }
 
     fn stop(&mut self, client: ClientId, targets: Vec<Target>, wait: bool, at_once: bool) {
-        let mut items = Vec::new();
         let mut names = Vec::new();
-        for target in targets {
-            let name = target.container.as_str().to_owned();
-            let state = if !self.exists(&name) {
-                Ok(Outcome::failed(&target, Fault::no_container(&target.container)))
-            } else if target.unit.is_some() {
-                self.ask_unit(&target, Verb::Stop, wait)
-            } else if self.fleet.get(&name).is_some_and(|c| c.machine.is_at_rest()) {
-                Ok(Outcome::noted(&target, "already stopped"))
+        let items = self.each(targets, Verb::Stop, wait, |daemon, target, name| {
+            if daemon.fleet.get(name).is_some_and(|c| c.machine.is_at_rest()) {
+                Ok(Outcome::noted(target, "already stopped"))
             } else {
-                names.push(unit_name(&name));
-                if wait { Err(Goal::Stopped) } else { Ok(Outcome::noted(&target, "queued")) }
-            };
-            items.push(Item { target, state });
-        }
+                names.push(unit_name(name));
+                if wait { Err(Goal::Stopped) } else { Ok(Outcome::noted(target, "queued")) }
+            }
+        });
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
         self.stop_all(&names);
@@ -132,20 +142,11 @@ impl Daemon {
 
     fn restart(&mut self, client: ClientId, targets: Vec<Target>, wait: bool, at_once: bool) {
         self.refresh();
-        let mut items = Vec::new();
         let mut names = Vec::new();
-        for target in targets {
-            let name = target.container.as_str().to_owned();
-            let state = if !self.exists(&name) {
-                Ok(Outcome::failed(&target, Fault::no_container(&target.container)))
-            } else if target.unit.is_some() {
-                self.ask_unit(&target, Verb::Restart, wait)
-            } else {
-                names.push(name.clone());
-                if wait { Err(Goal::Started) } else { Ok(Outcome::noted(&target, "queued")) }
-            };
-            items.push(Item { target, state });
-        }
+        let items = self.each(targets, Verb::Restart, wait, |_, target, name| {
+            names.push(name.to_owned());
+            if wait { Err(Goal::Started) } else { Ok(Outcome::noted(target, "queued")) }
+        });
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
         for name in names {
@@ -168,38 +169,19 @@ impl Daemon {
 
     fn reload(&mut self, client: ClientId, targets: Vec<Target>, wait: bool) {
         self.refresh();
-        let mut items = Vec::new();
-        for target in targets {
-            let name = target.container.as_str().to_owned();
-            let state = if !self.exists(&name) {
-                Ok(Outcome::failed(&target, Fault::no_container(&target.container)))
-            } else if target.unit.is_some() {
-                self.ask_unit(&target, Verb::Reload, wait)
-            } else {
-                match self.fleet.get(&name).and_then(|c| c.broken.clone()) {
-                    Some(why) => Ok(Outcome::failed(&target, Fault::new(FaultKind::Failed, why))),
-                    None => Ok(Outcome::noted(&target, "read again; limits change at its next start")),
-                }
-            };
-            items.push(Item { target, state });
-        }
+        let items = self.each(targets, Verb::Reload, wait, |daemon, target, name| {
+            match daemon.fleet.get(name).and_then(|c| c.broken.clone()) {
+                Some(why) => Ok(Outcome::failed(target, Fault::new(FaultKind::Failed, why))),
+                None => Ok(Outcome::noted(target, "read again; limits change at its next start")),
+            }
+        });
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
     }
 
     fn kill_targets(&mut self, client: ClientId, targets: Vec<Target>, signal: u8) {
-        let mut items = Vec::new();
-        for target in targets {
-            let name = target.container.as_str().to_owned();
-            let state = if !self.exists(&name) {
-                Ok(Outcome::failed(&target, Fault::no_container(&target.container)))
-            } else if target.unit.is_some() {
-                self.ask_unit(&target, Verb::Kill(signal), true)
-            } else {
-                self.kill_one(&target, signal)
-            };
-            items.push(Item { target, state });
-        }
+        let items =
+            self.each(targets, Verb::Kill(signal), true, |daemon, target, _| daemon.kill_one(target, signal));
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
     }

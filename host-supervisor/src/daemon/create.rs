@@ -1,6 +1,5 @@
 //! create: makes and removes containers' units and files, enables them, reads their logs from files.
 use super::Daemon;
-use super::waiters::Item;
 use crate::control::protocol::{Body, Fault, FaultKind, Outcome, Reply, Setting};
 use crate::control::server::ClientId;
 use crate::control::target::{ContainerName, Target};
@@ -128,21 +127,13 @@ impl Daemon {
     /// Containers: a drop-in sets Autostart=. Units: ct-init makes the links that `[Install]` asks for.
     pub(crate) fn enable(&mut self, client: ClientId, targets: Vec<Target>, on: bool) {
         self.refresh();
-        let mut items = Vec::new();
-        for target in targets {
-            let name = target.container.as_str().to_owned();
-            let state = if !self.exists(&name) {
-                Ok(Outcome::failed(&target, Fault::no_container(&target.container)))
-            } else if target.unit.is_some() {
-                self.ask_unit(&target, if on { Verb::Enable } else { Verb::Disable }, true)
-            } else {
-                Ok(match self.autostart(&name, on) {
-                    Ok(()) => Outcome::done(&target),
-                    Err(e) => Outcome::failed(&target, Fault::new(FaultKind::Failed, format!("{name}: {e}"))),
-                })
-            };
-            items.push(Item { target, state });
-        }
+        let verb = if on { Verb::Enable } else { Verb::Disable };
+        let items = self.each(targets, verb, true, |daemon, target, name| {
+            Ok(match daemon.autostart(name, on) {
+                Ok(()) => Outcome::done(target),
+                Err(e) => Outcome::failed(target, Fault::new(FaultKind::Failed, format!("{name}: {e}"))),
+            })
+        });
         self.refresh();
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
