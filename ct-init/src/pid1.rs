@@ -8,6 +8,7 @@ use crate::engine::unit::Id;
 use crate::engine::vigil::Ear;
 use crate::engine::{Engine, Want};
 use crate::halt::{Asked, Signals, finish};
+use crate::host::Level;
 use crate::log::{NAME, Waiting};
 use crate::output::Store;
 use crate::output::pipe::Drained;
@@ -100,11 +101,11 @@ pub struct Pid1 {
 impl Pid1 {
     /// Boots: everything up to the first start job.
     pub fn new(start: Start, log: Logger, waiting: Waiting) -> io::Result<Pid1> {
-        let signals = Signals::catch()?;
+        let signals = Signals::catch(start.level)?;
         let poll = Poll::new()?;
         let root = Root::new("/");
         let store = Store::new(Path::new(crate::output::DIRECTORY));
-        let mut engine = Engine::new(root.clone(), log.clone(), start.handover, store);
+        let mut engine = Engine::new(root.clone(), start.level, log.clone(), start.handover, store);
         engine.tree = take_tree(&engine, &log);
         engine.powers = Powers::find();
         engine.own = own_file(&root, &log);
@@ -254,6 +255,8 @@ impl Pid1 {
                 Asked::Reap => self.reap(),
                 Asked::Reload => self.engine.reload_files(),
                 Asked::Leave(why) => self.engine.leave(why),
+                Asked::Go(unit) => self.engine.isolate(unit),
+                Asked::Reexec => info!(self.log, "can't execute itself again yet"),
             }
         }
     }
@@ -420,7 +423,10 @@ impl Pid1 {
         info!(self.log, "leaves"; "why" => ?why);
         self.tell_all(&Report::Leaving(why));
         self.after_turn();
-        finish(why)
+        match self.engine.level {
+            Level::Container => finish(why),
+            Level::Host => crate::host::finish::finish(why),
+        }
     }
 }
 

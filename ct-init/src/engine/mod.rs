@@ -14,6 +14,7 @@ pub mod vigil;
 
 use crate::cgroup::Tree;
 use crate::effect::powers::Powers;
+use crate::host::Level;
 use crate::load::Loader;
 use crate::output::Store;
 use crate::proto::{Handover, Leave, Report};
@@ -82,6 +83,8 @@ pub enum Want {
 pub struct Engine {
     /// `/`, or a directory in tests.
     pub root: Root,
+    /// In a container, or a host's own.
+    pub level: Level,
     /// ct-init's own words.
     pub log: Logger,
     /// What the host said.
@@ -123,10 +126,11 @@ pub struct Engine {
 
 impl Engine {
     /// With no unit loaded yet.
-    pub fn new(root: Root, log: Logger, handover: Handover, store: Store) -> Engine {
+    pub fn new(root: Root, level: Level, log: Logger, handover: Handover, store: Store) -> Engine {
         Engine {
-            loader: Loader::new(&root),
+            loader: Loader::new(&root, level),
             root,
+            level,
             log,
             handover,
             store,

@@ -147,6 +147,15 @@ pub fn cloexec_from(first: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOEXEC) }).map(|_| ())
 }
 
+/// Makes a terminal this session's controlling one, away from whichever session has it. The caller leads a session.
+///
+/// # Errors
+/// ENOTTY if it is none, EPERM without CAP_SYS_ADMIN where another session has it.
+pub fn take_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: a descriptor and an integer: 1 takes it by force.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 1) }.into()).map(|_| ())
+}
+
 /// Gives memory that was freed back to the kernel, as far as the allocator can.
 pub fn trim_heap() {
     #[cfg(target_env = "gnu")]

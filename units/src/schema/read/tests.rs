@@ -456,6 +456,14 @@ fn passive_units_keep_their_dependencies() {
 }
 
 #[test]
+fn an_escaped_name_in_a_list_stays_escaped() {
+    let (unit, said) =
+        read("a.service", "[Unit]\nAfter=srv-a\\x20b.mount 'c.service'\n[Service]\nExecStart=/a\n");
+    assert_eq!(said, [""; 0]);
+    assert_eq!(show(&unit.unwrap().unit.after), r"[srv-a\x20b.mount, c.service]");
+}
+
+#[test]
 fn a_mount_is_a_service_of_ct_inits_own_verbs() {
     let check = |name: &str, text: &str, expect: Result<(&str, &str), &str>| {
         let (unit, said) = read(name, text);
