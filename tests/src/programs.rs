@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 
 /// Where cargo has built what belongs to the tests.
-fn built() -> Option<PathBuf> {
+pub fn built() -> Option<PathBuf> {
     // target/debug/deps/root-1234 → target/debug
     Some(std::env::current_exe().ok()?.ancestors().nth(2)?.to_path_buf())
 }
