@@ -124,7 +124,10 @@ impl Host for RealHost {
             Step::Kill(g) => optional(cgroup::put(&self.at(g)?.join("cgroup.kill"), "1"))?,
             Step::RemoveGroup(g) => cgroup::remove(&self.at(g)?)?,
             Step::RemoveFile(path) => files::remove_file(path)?,
-            Step::RemoveDir(path) => files::remove_dir(path)?,
+            Step::RemoveDir(path) => {
+                mounts::detach_layers(path);
+                files::remove_dir(path)?;
+            }
         }
         Ok(Undo::Nothing)
     }
