@@ -86,6 +86,7 @@ impl Host for RealHost {
                 cgroup::enable(&self.at(group)?, &names)?;
             }
             Step::InheritCpuset(g) => cgroup::inherit_cpuset(&self.at(g)?)?,
+            Step::Reclaim { group, bytes } => cgroup::reclaim(&self.at(group)?, *bytes)?,
             Step::Write { group, file, value } => return cgroup::write(&self.at(group)?, group, file, value),
             Step::Delegate { group, owner } => cgroup::delegate(&self.at(group)?, *owner)?,
             Step::MapIds(range) => {
