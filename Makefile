@@ -26,13 +26,14 @@ INITS    = systemd openrc runit s6 procd
 SHIPPED  = $(shell cd units/shipped && find $(INITS) -type f | LC_ALL=C sort)
 EXAMPLES = $(wildcard units/shipped/examples/*.container)
 
-.PHONY: build test demo chaos bench lint install is-built install-shipped uninstall clean help ct-init programs
+.PHONY: build test test-vm demo chaos bench lint install is-built install-shipped uninstall clean help ct-init programs
 
 .DEFAULT_GOAL = build
 
 help:
 	@echo 'make build      the three programs as they are shipped (target/release, ct-init static)'
 	@echo 'make test       all tests, cheapest first; installs what it needs on Debian (CI=true: a skip fails)'
+	@echo 'make test-vm    the machines in QEMU alone; T=NAME: those tests whose names have this'
 	@echo 'make demo       a tour on this machine, as root; leaves nothing behind'
 	@echo 'make chaos      random load and 10,000 starts and stops: hours (CT_CHAOS_SEED, CT_CHAOS_ROUNDS, CT_CHAOS_CYCLES)'
 	@echo 'make bench      measurements'
@@ -59,6 +60,13 @@ programs: ct-init
 test:
 	tools/setup
 	CARGO='$(CARGO)' CT_BIN_DIR='$(BIN)' tools/test
+
+# The tests of the tier root are built too: they run inside.
+test-vm:
+	tools/setup
+	$(MAKE) --no-print-directory programs
+	$(CARGO) test --locked -p tests --test root --no-run
+	CT_BIN_DIR='$(BIN)' $(CARGO) test --locked -p tests --test vm -- $(T)
 
 demo:
 	tools/setup

@@ -257,6 +257,7 @@ impl Host for FakeHost {
                 files.entry("cpuset.cpus".into()).or_insert_with(|| "0".into());
                 files.entry("cpuset.mems".into()).or_insert_with(|| "0".into());
             }
+            Step::Reclaim { group, .. } => drop(self.group(group)?),
             Step::Write { group, file, value } => return self.write(group, file, value),
             Step::Delegate { group, owner } => self.group(group)?.owner = *owner,
             Step::MapIds(_) => {

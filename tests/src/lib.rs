@@ -8,4 +8,5 @@ pub mod pid1;
 pub mod programs;
 pub mod rootfs;
 pub mod supervisor;
+pub mod vm;
 pub mod wait;

@@ -2,9 +2,10 @@
 use std::path::{Path, PathBuf};
 
 /// Where cargo has built what belongs to the tests.
-fn built() -> Option<PathBuf> {
-    // target/debug/deps/root-1234 → target/debug
-    Some(std::env::current_exe().ok()?.ancestors().nth(2)?.to_path_buf())
+pub fn built() -> Option<PathBuf> {
+    // target/debug/deps/root-1234 → target/debug, as for target/debug/lab
+    let dir = std::env::current_exe().ok()?.parent()?.to_path_buf();
+    if dir.ends_with("deps") { dir.parent().map(PathBuf::from) } else { Some(dir) }
 }
 
 /// A program of this project: from the directory `CT_BIN_DIR` if that is set, else from where cargo builds.

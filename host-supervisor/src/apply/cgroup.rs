@@ -47,6 +47,24 @@ pub(super) fn put(path: &Path, value: &str) -> Result<(), Cause> {
     Ok(())
 }
 
+/// Takes back memory until the group fits, or says that it is busy, as v1 does of a limit below what is used.
+pub(super) fn reclaim(path: &Path, bytes: u64) -> Result<(), Cause> {
+    let current = || -> Result<u64, Cause> {
+        let text = fs::read_to_string(path.join("memory.current"))?;
+        text.trim().parse().map_err(|_| Cause::Said(format!("memory.current says {text:?}")))
+    };
+    let over = current()?.saturating_sub(bytes);
+    if over == 0 {
+        return Ok(());
+    }
+    // Before Linux 5.19 there is no such file, and less than all of it comes as EAGAIN: what counts is what is left.
+    let _tried = put(&path.join("memory.reclaim"), &over.to_string());
+    match current()? {
+        left if left > bytes => Err(std::io::Error::from(ErrorKind::ResourceBusy).into()),
+        _ => Ok(()),
+    }
+}
+
 /// Hands controllers down that are not handed down yet.
 pub(super) fn enable(path: &Path, names: &[&str]) -> Result<(), Cause> {
     let file = path.join("cgroup.subtree_control");

@@ -12,7 +12,7 @@ use rustix::thread::{CapabilitiesSecureBits, set_capabilities_secure_bits};
 use std::ffi::{CStr, CString};
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A user namespace that holds nothing but its map.
 #[derive(Debug)]
@@ -128,8 +128,10 @@ pub(super) fn overlay(layers: &Layers, userns: Option<BorrowedFd<'_>>, owner: u3
     ];
     let _as = FsOwner::acquire(owner)?;
     match new_fs(c"overlay", &options, 0) {
-        // Before Linux 6.13 overlay takes paths only.
-        Err(e) if e.errno == Errno::EINVAL => by_path(&lower, &changes, &layers.changes),
+        // Before Linux 6.13 overlay takes paths only, and a descriptor with O_PATH is none to fsconfig.
+        Err(e) if [Errno::EINVAL, Errno::EBADF].contains(&e.errno) => {
+            by_path(&lower, &changes, &layers.changes)
+        }
         other => Ok(other?),
     }
 }
@@ -158,10 +160,12 @@ impl Drop for FsOwner {
 
 /// For kernels whose overlay takes neither descriptors nor detached layers: they are attached for a moment.
 fn by_path(lower: &OwnedFd, changes: &OwnedFd, near: &Path) -> Result<OwnedFd, Cause> {
-    let base = near.join("layers");
-    let (low, high) = (base.join("lower"), base.join("changes"));
+    detach_layers(near);
+    let [base, low, high] = layers_of(near);
     fs::create_dir_all(&low)?;
     fs::create_dir_all(&high)?;
+    // Read-only, so that whatever is done to the directory above it never reaches a template.
+    set_attr(lower.as_fd(), attr::RDONLY, None, false)?;
     let attached = attach(lower, &low).and_then(|low_mount| {
         let high_mount = attach(changes, &high)?;
         let (l, u, w) = (text(&low)?, text(&high.join("upper"))?, text(&high.join("work"))?);
@@ -175,8 +179,25 @@ fn by_path(lower: &OwnedFd, changes: &OwnedFd, near: &Path) -> Result<OwnedFd, C
         drop((low_mount, high_mount));
         Ok(made?)
     });
-    let _ = fs::remove_dir_all(&base);
+    // Never what is below them: one that is still attached stays as it is.
+    for dir in [low, high, base] {
+        let _still_there = fs::remove_dir(dir);
+    }
     attached
+}
+
+/// Where layers are attached: the directory, and the two in it.
+fn layers_of(near: &Path) -> [PathBuf; 3] {
+    let base = near.join("layers");
+    [base.clone(), base.join("lower"), base.join("changes")]
+}
+
+/// Detaches what a supervisor has left that was killed in such a moment.
+pub(super) fn detach_layers(near: &Path) {
+    let [_, low, high] = layers_of(near);
+    for at in [low, high] {
+        let _not_there = nix::mount::umount2(&at, nix::mount::MntFlags::MNT_DETACH);
+    }
 }
 
 /// An attached mount that is detached when it goes out of scope.

@@ -86,6 +86,7 @@ impl Host for RealHost {
                 cgroup::enable(&self.at(group)?, &names)?;
             }
             Step::InheritCpuset(g) => cgroup::inherit_cpuset(&self.at(g)?)?,
+            Step::Reclaim { group, bytes } => cgroup::reclaim(&self.at(group)?, *bytes)?,
             Step::Write { group, file, value } => return cgroup::write(&self.at(group)?, group, file, value),
             Step::Delegate { group, owner } => cgroup::delegate(&self.at(group)?, *owner)?,
             Step::MapIds(range) => {
@@ -124,7 +125,10 @@ impl Host for RealHost {
             Step::Kill(g) => optional(cgroup::put(&self.at(g)?.join("cgroup.kill"), "1"))?,
             Step::RemoveGroup(g) => cgroup::remove(&self.at(g)?)?,
             Step::RemoveFile(path) => files::remove_file(path)?,
-            Step::RemoveDir(path) => files::remove_dir(path)?,
+            Step::RemoveDir(path) => {
+                mounts::detach_layers(path);
+                files::remove_dir(path)?;
+            }
         }
         Ok(Undo::Nothing)
     }

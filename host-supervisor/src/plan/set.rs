@@ -20,12 +20,25 @@ pub fn set(now: &Spec, wanted: &Spec, cgroups: &Cgroups) -> Plan {
         MEMSW => 2,
         _ => 3,
     });
-    let step = |w: Write| {
+    let mut steps = Vec::new();
+    for w in changed {
         let v1 = cgroups.v1.contains_key(&w.controller);
         let tree = if v1 { Tree::V1(w.controller) } else { Tree::Unified };
-        Step::Write { group: Group { tree, path: now.group.clone() }, file: w.file, value: w.value }
-    };
-    Plan { title: format!("set {}", now.name), steps: changed.into_iter().map(step).collect() }
+        let group = Group { tree, path: now.group.clone() };
+        // v2 takes a limit below what is used, and kills until it is kept.
+        if let Some(bytes) = shrinks(&w, &old) {
+            steps.push(Step::Reclaim { group: group.clone(), bytes });
+        }
+        steps.push(Step::Write { group, file: w.file, value: w.value });
+    }
+    Plan { title: format!("set {}", now.name), steps }
+}
+
+/// The new limit on v2, if it is a lower one.
+fn shrinks(new: &Write, old: &[Write]) -> Option<u64> {
+    let wanted: u64 = new.value.parse().ok().filter(|_| new.file == "memory.max")?;
+    let before = old.iter().find(|w| w.file == new.file).and_then(|w| w.value.parse::<u64>().ok());
+    before.is_none_or(|b| wanted < b).then_some(wanted)
 }
 
 const MEMORY: &str = "memory.limit_in_bytes";

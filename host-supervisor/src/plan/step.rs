@@ -59,6 +59,14 @@ pub enum Step {
     },
     /// A v1 cpuset gets its parent's CPUs and nodes if it has none. No undo needed: the group goes.
     InheritCpuset(Group),
+    /// Takes back memory of a v2 group until it fits into so many bytes; fails where it won't, because the kernel kills
+    /// what is over a new limit. No undo.
+    Reclaim {
+        /// Whose.
+        group: Group,
+        /// What it shall fit into.
+        bytes: u64,
+    },
     /// One value into one file. Undo: the value before.
     Write {
         /// Whose.
@@ -129,6 +137,7 @@ impl fmt::Display for Step {
                 write!(f, "enable {} below {group}", names.join(" "))
             }
             Step::InheritCpuset(g) => write!(f, "inherit CPUs and nodes in {g}"),
+            Step::Reclaim { group, bytes } => write!(f, "reclaim memory of {group} down to {bytes}"),
             Step::Write { group, file, value } => write!(f, "write {group}/{file} = {value}"),
             Step::Delegate { group, owner } => write!(f, "delegate {group} to id {owner}"),
             Step::MapIds(r) => write!(f, "map ids 0-{} to {}-{}", r.size - 1, r.base, r.base + (r.size - 1)),

@@ -1,0 +1,29 @@
+//! lab: boots a machine and runs in it the shell lines that it is given, for a developer's eyes.
+//!
+//! `lab LINE…`; what the console said goes to stderr. `LAB_DISK=MIB` adds a disk, `LAB_ARGUMENTS=…` words for the kernel.
+use std::time::Duration;
+use tests::vm::{Config, Disk, Machine};
+
+fn main() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|t| t.parse::<u64>().ok());
+    let disk = number("LAB_DISK").map(Disk::new);
+    let arguments = std::env::var("LAB_ARGUMENTS").unwrap_or_default();
+    let limit = Duration::from_secs(number("LAB_LIMIT").unwrap_or(3600));
+    let mut config = Config { arguments, limit, ..Config::default() };
+    if let Some(disk) = &disk {
+        config = config.disk(disk);
+    }
+    let machine = Machine::boot(&config);
+    let mut code = 0;
+    for line in std::env::args().skip(1) {
+        println!("# {line}");
+        let ran = machine.run_bg(&line).lines(limit, |l| println!("{l}"));
+        eprint!("{}", ran.err);
+        if ran.code != 0 {
+            println!("# ended with {}", ran.code);
+            code = 1;
+        }
+    }
+    eprint!("{}", machine.console.text());
+    std::process::exit(code);
+}

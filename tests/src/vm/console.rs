@@ -1,0 +1,103 @@
+//! console: what a machine says on its serial line, line by line with the time, and what is typed there.
+use crate::wait::PATIENCE;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A serial console.
+#[derive(Debug)]
+pub struct Console {
+    line: UnixStream,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    said: Mutex<Said>,
+    more: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    lines: Vec<(Duration, String)>,
+    /// What has no end yet: a prompt.
+    last: String,
+    over: bool,
+}
+
+impl Said {
+    fn add(&mut self, at: Duration, bytes: &[u8]) {
+        for c in String::from_utf8_lossy(bytes).chars() {
+            match c {
+                '\n' => self.lines.push((at, std::mem::take(&mut self.last))),
+                '\r' => {}
+                c => self.last.push(c),
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Console {
+    /// Listens to this line until it is closed.
+    pub fn new(line: UnixStream, began: Instant) -> Console {
+        let shared = Arc::new(Shared::default());
+        let (to, mut from) = (Arc::clone(&shared), line.try_clone().expect("a second descriptor"));
+        std::thread::spawn(move || {
+            let mut bytes = [0u8; 4096];
+            while let Ok(n @ 1..) = from.read(&mut bytes) {
+                to.lock().add(began.elapsed(), &bytes[..n]);
+                to.more.notify_all();
+            }
+            to.lock().over = true;
+            to.more.notify_all();
+        });
+        Console { line, shared }
+    }
+
+    /// All lines so far, each with the seconds since the machine was switched on.
+    pub fn text(&self) -> String {
+        let said = self.shared.lock();
+        let lines = said.lines.iter().map(|(at, line)| format!("{:7.2} {line}\n", at.as_secs_f64()));
+        lines.chain([format!("        {}\n", said.last)]).collect()
+    }
+
+    /// Whether it has said this.
+    pub fn has(&self, part: &str) -> bool {
+        has(&self.shared.lock(), part)
+    }
+
+    /// Waits until it has said this.
+    ///
+    /// # Panics
+    /// If the machine ends before, or nothing of the kind comes.
+    pub fn until(&self, part: &str) {
+        let said = self.shared.lock();
+        let so = |s: &mut Said| !has(s, part) && !s.over;
+        let (said, _) = self.shared.more.wait_timeout_while(said, PATIENCE * 2, so).expect("no panic");
+        let came = has(&said, part);
+        drop(said);
+        assert!(came, "the console never says {part:?}");
+    }
+
+    /// Waits until nothing can follow.
+    pub fn over(&self) {
+        let said = self.shared.lock();
+        let _said = self.shared.more.wait_timeout_while(said, PATIENCE, |s| !s.over).expect("no panic");
+    }
+
+    /// Types a text, as if at the machine.
+    pub fn types(&self, text: &str) {
+        (&self.line).write_all(text.as_bytes()).expect("the console takes it");
+    }
+}
+
+fn has(said: &Said, part: &str) -> bool {
+    said.lines.iter().any(|(_, l)| l.contains(part)) || said.last.contains(part)
+}

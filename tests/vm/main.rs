@@ -1,0 +1,17 @@
+//! vm: whole machines with cgroup v2, all controllers, and ct-init as PID 1.
+mod boots;
+
+use tests::need::{Need, have};
+
+/// Whether this tier can run here.
+fn can(test: &str) -> bool {
+    let needs = [
+        Need::Root,
+        Need::Program("/usr/bin/qemu-system-x86_64", "qemu-system-x86"),
+        Need::Program("/usr/bin/mmdebstrap", "mmdebstrap"),
+        Need::Program("/usr/bin/cpio", "cpio"),
+        Need::Program("/usr/sbin/depmod", "kmod"),
+        Need::Program("/bin/busybox", "busybox-static"),
+    ];
+    have(test, &needs)
+}
