@@ -38,6 +38,9 @@ pub fn begin() -> Start {
         let _refused = nix::sys::reboot::set_cad_enabled(false);
         start.notices.extend(host::mounts::early());
         host::console::open();
+        if host::initramfs::is_needed(&line) {
+            host::initramfs::switch(&line);
+        }
         start.handover = Handover { controllers: host::mounts::controllers(), ..host::handover(&line) };
     }
     if start.handover.unit.is_empty() {

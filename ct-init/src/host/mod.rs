@@ -4,6 +4,7 @@ pub mod cmdline;
 pub mod console;
 pub mod finish;
 pub mod fstab;
+pub mod initramfs;
 pub mod mounts;
 pub mod power;
 pub mod units;

@@ -38,7 +38,12 @@ fn collect(directory: &Path, found: &mut BTreeSet<String>, depth: u8) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         match entry.file_type() {
             Ok(kind) if kind.is_dir() && depth > 0 => collect(&entry.path(), found, depth - 1),
-            Ok(kind) if kind.is_file() && entry.file_name() == "modalias" => {
+            // One that has its driver needs none.
+            Ok(kind)
+                if kind.is_file()
+                    && entry.file_name() == "modalias"
+                    && !directory.join("driver").exists() =>
+            {
                 let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
                 found.extend(Some(text.trim().to_owned()).filter(|t| !t.is_empty()));
             }

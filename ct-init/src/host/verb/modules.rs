@@ -16,9 +16,13 @@ const MODPROBE: [&str; 4] = ["/usr/sbin/modprobe", "/sbin/modprobe", "/usr/bin/m
 /// Those of modules-load.d and of the kernel's command line.
 pub(super) fn load_configured() -> Result<(), VerbError> {
     let root = Root::new("/");
-    let mut names: Vec<String> = configured(&root, &DIRECTORIES).into_iter().map(|(_, line)| line).collect();
-    names.extend(crate::host::command_line().modules);
-    load(&root, &names)
+    load(&root, &configured_names(&root))
+}
+
+/// Their names, in order.
+pub(crate) fn configured_names(root: &Root) -> Vec<String> {
+    let names = configured(root, &DIRECTORIES).into_iter().map(|(_, line)| line);
+    names.chain(crate::host::command_line().modules).collect()
 }
 
 /// Loads modules by name, in this order; one that fails keeps no other from being loaded.

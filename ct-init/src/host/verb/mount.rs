@@ -121,7 +121,7 @@ fn source(what: &str, kind: &str, options: &Options) -> Result<(String, String),
 }
 
 /// A program in one of the places where system tools are.
-pub(super) fn tool(name: &str) -> Option<String> {
+pub(crate) fn tool(name: &str) -> Option<String> {
     let places = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"];
     places.iter().map(|dir| format!("{dir}/{name}")).find(|path| std::path::Path::new(path).exists())
 }
