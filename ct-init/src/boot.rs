@@ -67,6 +67,20 @@ fn take_over() -> Start {
     start
 }
 
+/// Where a host's PID 1 is asked things; below /run, so it comes after [`prepare`].
+pub fn listen() -> Result<OwnedFd, std::io::Error> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let path = Path::new(host::client::SOCKET);
+    std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let _stale = std::fs::remove_file(path);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    rustix::net::bind(&fd, &SocketAddrUnix::new(path)?)?;
+    rustix::fs::chmod(path, Mode::from_raw_mode(0o600))?;
+    rustix::net::listen(&fd, 64)?;
+    Ok(fd)
+}
+
 fn read_handover(fd: OwnedFd) -> Result<Handover, String> {
     let stat = rustix::fs::fstat(&fd).map_err(|e| e.to_string())?;
     if rustix::fs::FileType::from_raw_mode(stat.st_mode) != rustix::fs::FileType::RegularFile {

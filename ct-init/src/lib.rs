@@ -30,13 +30,19 @@ pub fn main() -> std::process::ExitCode {
     if std::process::id() != 1 {
         return process();
     }
-    let start = boot::begin();
+    let mut start = boot::begin();
     let (log, waiting) = log::logger(true);
     slog::info!(log, "begins"; "version" => env!("CARGO_PKG_VERSION"), "name" => &start.handover.name);
     let mut notices = start.notices.clone();
     notices.extend(boot::settle());
     notices.extend(boot::prepare(&start.handover));
     notices.extend(start.handover.notices.iter().cloned());
+    if start.level == host::Level::Host {
+        match boot::listen() {
+            Ok(fd) => start.listener = Some(fd),
+            Err(e) => notices.push(format!("listen at {}: {e}", host::client::SOCKET)),
+        }
+    }
     for notice in notices {
         slog::warn!(log, "boot"; "what" => notice);
     }
@@ -82,13 +88,23 @@ fn child(verb: &str, words: &[std::ffi::OsString]) -> std::process::ExitCode {
             std::process::ExitCode::from(127)
         }
         (verb, words) if host::power::is_verb(verb) => host::power::run(verb, words),
-        (verb, words) => host::verb::run(verb, words).unwrap_or_else(usage),
+        (verb, words) => {
+            host::verb::run(verb, words).or_else(|| host::client::run(verb, words)).unwrap_or_else(usage)
+        }
     }
 }
 
 fn usage() -> std::process::ExitCode {
     let pid = std::process::id();
-    eprintln!("ct-init: it is the first process of a container or a host (PID 1); here it is process {pid}");
+    eprintln!(
+        "ct-init {}: it is the first process of a container or a host (PID 1); here it is process {pid}
+
+units of this host:  ct-init list | status [UNIT…] | logs [UNIT] [-f] [-n N]
+                     ct-init start|stop|restart|reload|enable|disable|reset-failed UNIT… | kill [-s SIGNAL] UNIT…
+                     ct-init daemon-reload
+the host itself:     ct-init poweroff|reboot|halt|kexec [--force] | default | single | emergency | reexec",
+        env!("CARGO_PKG_VERSION")
+    );
     std::process::ExitCode::from(2)
 }
 

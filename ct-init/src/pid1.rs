@@ -425,7 +425,10 @@ impl Pid1 {
         self.after_turn();
         match self.engine.level {
             Level::Container => finish(why),
-            Level::Host => crate::host::finish::finish(why),
+            Level::Host => {
+                self.engine.store.close_all();
+                crate::host::finish::finish(why)
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! host: what PID 1 does on a host beyond what it does in a container. Everything that can wait is a unit and a process
 //! of its own ([`units`], [`verb`]); here is only what has to be there before the first unit, and after the last.
+pub mod client;
 pub mod cmdline;
 pub mod console;
 pub mod finish;

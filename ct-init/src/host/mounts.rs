@@ -41,8 +41,14 @@ pub fn early() -> Vec<String> {
     }
     // Kernels are built without them.
     let mut absent = Vec::new();
-    mount(&mut absent, "/sys/kernel/security", "securityfs", strict, c"");
-    mount(&mut absent, "/sys/fs/bpf", "bpf", strict, c"mode=0700");
+    for (at, kind, magic, data) in [
+        ("/sys/kernel/security", "securityfs", 0x7363_6673, c""),
+        ("/sys/fs/bpf", "bpf", 0xcafe_4a11, c"mode=0700"),
+    ] {
+        if !is(at, magic) {
+            mount(&mut absent, at, kind, strict, data);
+        }
+    }
     notices
 }
 

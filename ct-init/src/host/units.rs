@@ -95,6 +95,21 @@ ExecStart=-/usr/bin/systemd-sysusers
 ",
     ),
     unit(
+        "ct-buttons.service",
+        Some("multi-user.target"),
+        "[Unit]
+Description=Power button
+Documentation=man:ct-init(8)
+ConditionPathIsDirectory=/sys/class/input
+# It does this and more.
+ConditionFileIsExecutable=!/usr/sbin/acpid
+[Service]
+ExecStart=@/proc/1/exe ct-init buttons
+Restart=on-failure
+RestartSec=1
+",
+    ),
+    unit(
         "rescue.service",
         None,
         "[Unit]

@@ -167,7 +167,7 @@ fn uuid(bytes: &[u8]) -> String {
 }
 
 /// The kernel's own announcements of devices.
-fn listen() -> std::io::Result<OwnedFd> {
+pub(super) fn listen() -> std::io::Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let kind = SockProtocol::NetlinkKObjectUEvent;
     let fd = socket::socket(AddressFamily::Netlink, SockType::Datagram, flags, kind)?;
@@ -176,7 +176,7 @@ fn listen() -> std::io::Result<OwnedFd> {
 }
 
 /// What they say does not matter: each is a reason to look again.
-fn drain(events: &OwnedFd) {
+pub(super) fn drain(events: &OwnedFd) {
     let mut bytes = [0u8; 8192];
     while rustix::io::read(events, &mut bytes).is_ok_and(|n| n > 0) {}
 }
