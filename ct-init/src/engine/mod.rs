@@ -11,6 +11,7 @@ pub mod sources;
 pub mod timers;
 pub mod unit;
 pub mod vigil;
+pub mod vitals;
 
 use crate::cgroup::Tree;
 use crate::effect::powers::Powers;
@@ -114,6 +115,7 @@ pub struct Engine {
     /// When the boot began.
     begun_at: Tick,
     vigil: vigil::Vigil,
+    vitals: BTreeMap<Id, vitals::Vital>,
     /// The first transaction has begun.
     begun: bool,
     /// The unit that the host has named, if it can't be started.
@@ -149,6 +151,7 @@ impl Engine {
             generating: generators::Running::default(),
             begun_at: crate::clock::now(),
             vigil: vigil::Vigil::default(),
+            vitals: BTreeMap::new(),
             begun: false,
             no_default: None,
             booted: false,

@@ -2,7 +2,9 @@
 //! of its own ([`units`], [`verb`]); here is only what has to be there before the first unit, and after the last.
 pub mod client;
 pub mod cmdline;
+pub mod conf;
 pub mod console;
+pub mod farewell;
 pub mod finish;
 pub mod fstab;
 pub mod initramfs;
@@ -10,6 +12,7 @@ pub mod mounts;
 pub mod power;
 pub mod units;
 pub mod verb;
+pub mod watchdog;
 
 use crate::proto::Handover;
 use crate::root::Root;

@@ -2,7 +2,7 @@
 //! each reload, before units are loaded.
 use super::VerbError;
 use super::mount::tool;
-use crate::host::{command_line, console, fstab};
+use crate::host::{command_line, conf, console, fstab};
 use crate::root::Root;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -27,6 +27,7 @@ pub(super) fn all(directory: &str) -> Result<(), VerbError> {
         Err(e) => mistakes.push(crate::chain(&e)),
     }
     logins(directory)?;
+    attempts(directory, &root)?;
     if command_line().debug {
         let name = "debug-shell.service";
         link(directory, "sysinit.target.wants", name, &format!("../{name}"))?;
@@ -51,6 +52,31 @@ fn logins(directory: &Path) -> Result<(), VerbError> {
         };
         let template = if name.starts_with("serial") { "serial-getty@.service" } else { "getty@.service" };
         link(directory, "getty.target.wants", &name, &format!("../{template}"))?;
+    }
+    Ok(())
+}
+
+/// What counts boots, where that is wanted.
+fn attempts(directory: &Path, root: &Root) -> Result<(), VerbError> {
+    let (conf, _said_by_pid_1) = conf::parse(conf::PATH, &root.read(conf::PATH).unwrap_or_default());
+    if conf.attempts == 0 {
+        return Ok(());
+    }
+    let begin = format!(
+        "[Unit]\nDescription=Count of boots in a row\nDocumentation=man:ct-init(8)\nDefaultDependencies=no\n\
+         After=sysinit.target\nBefore=basic.target\nOnFailure={}\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         ExecStart=@/proc/1/exe ct-init boot-attempt\n",
+        conf.fallback
+    );
+    let good = "[Unit]\nDescription=This boot has got where it should\nDocumentation=man:ct-init(8)\n\
+                After=multi-user.target host-supervisor.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+                ExecStart=@/proc/1/exe ct-init boot-good\n";
+    for (name, text, inside) in [
+        ("ct-boot-attempt.service", begin.as_str(), "basic.target.requires"),
+        ("ct-boot-good.service", good, "multi-user.target.wants"),
+    ] {
+        write(directory, name, text)?;
+        link(directory, inside, name, &format!("../{name}"))?;
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! verb: what ct-init does as a process of its own: the steps of a host's boot and end that may wait or hang. Each is a
 //! command line of a built-in unit; a person may run it, too.
+pub mod attempt;
 pub mod buttons;
 pub mod device;
 pub mod devices;
@@ -22,6 +23,8 @@ pub fn run(verb: &str, words: &[OsString]) -> Option<ExitCode> {
     let done = match (verb, words.as_slice()) {
         ("modules", []) => modules::load_configured(),
         ("devices", []) => devices::coldplug(),
+        ("boot-attempt", []) => attempt::begin(),
+        ("boot-good", []) => attempt::good(),
         ("buttons", []) => buttons::watch(),
         ("sysctl", []) => sysctl::apply_all(),
         ("seed", ["load"]) => seed::load(),
