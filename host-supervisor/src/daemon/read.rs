@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use units::catalog::{Loaded, Outcome};
 use units::graph::{Absent, Graph};
-use units::machine::{Machine, Policy};
+use units::machine::{Machine, Policy, seed};
 use units::schema::{Body, Unit, UnitSection};
 use units::{Diagnostics, Severity, UnitName};
 
@@ -174,7 +174,11 @@ impl Daemon {
     pub(crate) fn policy_of(&self, name: &str) -> Policy {
         let container = self.fleet.get(name);
         let mut policy = match container.and_then(|c| c.unit.as_ref()) {
-            Some(Unit { body: Body::Container(c), unit, .. }) => Policy::of_container(c, unit),
+            Some(Unit { body: Body::Container(c), unit, .. }) => Policy {
+                // Hosts that are copies of each other draw different lots.
+                seed: seed(&[&self.facts.boot_id, name]),
+                ..Policy::of_container(c, unit)
+            },
             Some(_) | None => placeholder(),
         };
         // A ct-init that runs sends its keep-alives as often as it was told at its start.

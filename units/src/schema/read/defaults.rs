@@ -1,5 +1,5 @@
 //! parse: what a unit means where it is silent, and what makes it unusable. Touches nothing.
-use super::container::choose_rootfs;
+use super::container::{CONTAINER_JITTER, choose_rootfs};
 use super::service::{RESTART_SEC, TIMEOUT};
 use super::unit::{START_LIMIT_BURST, START_LIMIT_INTERVAL};
 use super::{Draft, Given, Kind, exec};
@@ -10,7 +10,7 @@ use crate::schema::service::{
 };
 use crate::schema::unit::LimitAction;
 use crate::schema::{Body, Container, NotApplied, Resources, Service, StatusSet, Unit, UnitSection};
-use crate::values::{Signal, Span};
+use crate::values::{Percent, Signal, Span};
 
 /// Sentences about a whole unit that can't be used.
 pub(super) fn mistakes(kind: Kind, draft: &Draft) -> Vec<&'static str> {
@@ -152,6 +152,7 @@ impl Default for Service {
             restart_sec: RESTART_SEC,
             restart_steps: 0,
             restart_max_delay: Span::Infinite,
+            restart_jitter: Percent(0),
             success_status: StatusSet::default(),
             restart_prevent: StatusSet::default(),
             restart_force: StatusSet::default(),
@@ -234,6 +235,7 @@ impl Default for Container {
             restart_sec: RESTART_SEC,
             restart_steps: 0,
             restart_max_delay: Span::Infinite,
+            restart_jitter: CONTAINER_JITTER,
             timeout_start: TIMEOUT,
             timeout_stop: TIMEOUT,
             watchdog: None,

@@ -58,6 +58,7 @@ fn service_keys() {
     check("TimeoutStopSec=1h\nTimeoutAbortSec=5", |s| &s.timeout_abort, "Finite(5s)");
     check("TimeoutStopSec=1h\nTimeoutStopSec=", |s| &s.timeout_stop, "Finite(90s)");
     check("RestartSec=250ms", |s| &s.restart_sec, "250ms");
+    check("RestartJitter=12.5%", |s| &s.restart_jitter, "Percent(1250)");
     check("Restart=on-abnormal", |s| &s.restart, "OnAbnormal");
     check("Restart=unless-stopped", |s| &s.restart, "UnlessStopped");
     check("WatchdogSec=0", |s| &s.watchdog, "None");
@@ -230,6 +231,8 @@ fn container_keys() {
     check("", |c| &c.rootfs, r#"Some(Template("t"))"#);
     check("Template=\nRootfs=/srv/%N/", |c| &c.rootfs, r#"Some(Directory("/srv/web"))"#);
     check("", |c| &c.restart, "OnFailure");
+    check("", |c| &c.restart_jitter, "Percent(2500)");
+    check("RestartJitter=0%", |c| &c.restart_jitter, "Percent(0)");
     check("", |c| &c.no_new_privileges, "true");
     check("", |c| &c.unit, "default.target");
     check("Unit=web.target", |c| &c.unit, "web.target");
