@@ -401,6 +401,7 @@ impl Pid1 {
             }
             Want::TellAll(report) => self.tell_all(&report),
             Want::Leave(why) => self.engine.leave(why),
+            Want::End(why) => self.end(why),
         }
     }
 
@@ -418,6 +419,7 @@ impl Pid1 {
 
     fn end(&mut self, why: Leave) -> ! {
         info!(self.log, "leaves"; "why" => ?why);
+        self.engine.wants.clear();
         self.tell_all(&Report::Leaving(why));
         self.after_turn();
         finish(why)

@@ -41,6 +41,8 @@ pub(crate) struct Container {
     pub(crate) since: Tick,
     /// A sentence about the last failure, from where it happened.
     pub(crate) note: String,
+    /// What it has asked of the host, as a sentence; empty: nothing.
+    pub(crate) asked: String,
     /// Which kind of failure that was, for whoever asked for the start.
     pub(crate) kind: FaultKind,
     /// How often a group of it could not be removed; its next ones have this number in their name.
@@ -129,6 +131,7 @@ impl Container {
             run: None,
             since: now(),
             note: String::new(),
+            asked: String::new(),
             kind: FaultKind::Failed,
             generation: 0,
             missing: None,

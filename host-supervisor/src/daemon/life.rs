@@ -98,7 +98,7 @@ impl Daemon {
             Intent::Arm(_) | Intent::Disarm => {}
             Intent::Announce(outcome) => self.announce(name, outcome),
             Intent::Release(_) => self.release(name),
-            Intent::LimitAction => warn!(self.log, "started too often, left down"; "ct" => name),
+            Intent::LimitAction => self.limit_action(name),
         }
     }
 
@@ -106,6 +106,9 @@ impl Daemon {
     fn launch(&mut self, name: &str) {
         self.note(name, String::new());
         self.kind(name, FaultKind::Failed);
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.asked.clear();
+        }
         if let Some((line, event)) = self.unmet(name) {
             self.note(name, format!("{line} is not met"));
             return self.queue.push_back((name.to_owned(), event));
@@ -402,8 +405,12 @@ impl Daemon {
         let kind = self.fleet.get(name).map_or(FaultKind::Failed, |c| c.kind);
         let replies = self.waiters.announced(name, outcome, kind, &note);
         self.send(replies);
+        self.end_action(name, outcome);
+        let at_rest = self.fleet.get(name).is_some_and(|c| c.machine.is_at_rest());
         let next = match outcome {
-            Outcome::Failed(_) => self.graph().on_failure(&unit_name(name)),
+            Outcome::Failed(_) if at_rest => self.graph().on_failure(&unit_name(name)),
+            // A restart follows, or it is stuck.
+            Outcome::Failed(_) => Vec::new(),
             Outcome::Down if self.ended_well(name) => self.graph().on_success(&unit_name(name)),
             Outcome::Up => self.held_by(name),
             Outcome::Down | Outcome::Skipped | Outcome::Reloaded(_) => Vec::new(),

@@ -1,5 +1,6 @@
 //! daemon: the one loop. Waits for readiness, hands each event to the fleet, answers clients; never blocks.
 mod act;
+mod action;
 mod answer;
 mod boot;
 mod create;
@@ -40,6 +41,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use units::UnitName;
 use units::graph::{Job, Scheduler};
+use units::schema::unit::Action;
 use units::values::Tick;
 use waiters::Waiters;
 use workers::Workers;
@@ -159,6 +161,8 @@ pub struct Daemon {
     pub(crate) leaving: bool,
     /// When what still runs in a shutdown is killed.
     pub(crate) shutdown_deadline: Option<Tick>,
+    /// The most that was asked of the host's init.
+    pub(crate) asked_of_host: Action,
     keeper: Option<keeper::Keeper>,
     server: Server,
     signals: std::os::unix::net::UnixStream,
@@ -241,6 +245,7 @@ impl Daemon {
             followers: Vec::new(),
             leaving: false,
             shutdown_deadline: None,
+            asked_of_host: Action::None,
             keeper,
             server,
             signals,

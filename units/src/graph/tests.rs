@@ -1,6 +1,6 @@
 //! graph tests: units as `name Key=a,b`, separated by `|`; `.service` is added where a name has no suffix.
 use super::*;
-use crate::schema::unit::LimitAction;
+use crate::schema::unit::Action;
 use crate::schema::{Body, Install, Unit, UnitSection};
 use crate::values::Span;
 use proptest::prelude::*;
@@ -43,7 +43,9 @@ fn section() -> UnitSection {
         asserts: vec![],
         start_limit_interval: Span::Infinite,
         start_limit_burst: 0,
-        start_limit_action: LimitAction::None,
+        start_limit_action: Action::None,
+        failure_action: Action::None,
+        success_action: Action::None,
         start_priority: 0,
     }
 }

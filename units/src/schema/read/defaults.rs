@@ -8,7 +8,7 @@ use crate::schema::container::{Health, InitProgram, ReadyWhen, UserNs};
 use crate::schema::service::{
     Context, Directory, Exec, Input, KillMode, NotifyAccess, Output, Preserve, Restart, ServiceType,
 };
-use crate::schema::unit::LimitAction;
+use crate::schema::unit::Action;
 use crate::schema::{Body, Container, NotApplied, Resources, Service, StatusSet, Unit, UnitSection};
 use crate::values::{Percent, Signal, Span};
 
@@ -26,7 +26,7 @@ pub(super) fn mistakes(kind: Kind, draft: &Draft) -> Vec<&'static str> {
 
 fn service_mistakes(draft: &Draft) -> Vec<&'static str> {
     // Such a unit does its work by being started: systemd-poweroff.service.
-    if draft.not_applied.iter().any(|n| n.key == "SuccessAction") {
+    if draft.unit.success_action != Action::None {
         return Vec::new();
     }
     let service = &draft.service;
@@ -136,7 +136,9 @@ impl Default for UnitSection {
             asserts: Vec::new(),
             start_limit_interval: START_LIMIT_INTERVAL,
             start_limit_burst: START_LIMIT_BURST,
-            start_limit_action: LimitAction::None,
+            start_limit_action: Action::None,
+            failure_action: Action::None,
+            success_action: Action::None,
             start_priority: 0,
         }
     }

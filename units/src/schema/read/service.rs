@@ -57,6 +57,8 @@ pub(super) const SERVICE: &[Key] = &[
     ("StartLimitIntervalSec", unit::start_limit_interval),
     ("StartLimitBurst", unit::start_limit_burst),
     ("StartLimitAction", unit::start_limit_action),
+    ("FailureAction", unit::failure_action),
+    ("SuccessAction", unit::success_action),
 ];
 
 fn service_type(s: &str) -> Result<ServiceType, ValueError> {

@@ -196,7 +196,11 @@ fn the_unit_section() {
     check("[Unit]\nConditionPathExists=/x\nConditionHost=", |u| &u.unit.conditions, "[]");
     check("[Unit]\nAssertPathExists=/x", |u| &u.unit.asserts[0].value, r#""/x""#);
     check("[Unit]\nStartLimitIntervalSec=0", |u| &u.unit.start_limit_interval, "Finite(0ns)");
-    check("[Unit]\nStartLimitAction=reboot-force", |u| &u.unit.start_limit_action, "Reboot");
+    check("[Unit]\nStartLimitAction=reboot-force", |u| &u.unit.start_limit_action, "Reboot(Forced)");
+    check("[Unit]\nFailureAction=poweroff", |u| &u.unit.failure_action, "PowerOff(Orderly)");
+    check("[Unit]\nSuccessAction=exit-force", |u| &u.unit.success_action, "PowerOff(Forced)");
+    check("[Unit]\nFailureAction=reboot-immediate", |u| &u.unit.failure_action, "Reboot(Immediate)");
+    check("[Unit]\nFailureAction=reboot\nFailureAction=", |u| &u.unit.failure_action, "None");
     check(
         "[Install]\nWantedBy=multi-user.target\nAlias=x.target",
         |u| &u.install.wanted_by,
