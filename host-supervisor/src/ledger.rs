@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use units::machine::Kept;
+use units::machine::{Kept, Wanted};
 
 /// Raised when a file's meaning changes; an unknown one is set aside.
 const FORMAT: u32 = 1;
@@ -33,6 +33,9 @@ pub struct Life {
     pub boot_id: String,
     /// Its life cycle and counters.
     pub machine: Kept,
+    /// What was asked of it and waits for its turn.
+    #[serde(default)]
+    pub queued: Option<Wanted>,
     /// The last ends, newest first: here as well, because the disk with the durable state may be full.
     #[serde(default)]
     pub exits: Vec<ExitRow>,

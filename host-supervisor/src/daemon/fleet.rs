@@ -10,7 +10,7 @@ use ct_sys::script::Script;
 use mio::Token;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use units::machine::{Cause, Kept, Machine, State};
+use units::machine::{Cause, Kept, Machine, State, Wanted};
 use units::schema::Unit;
 use units::values::Tick;
 
@@ -51,6 +51,8 @@ pub(crate) struct Container {
     pub(crate) missing: Option<Missing>,
     /// What a start is about to make; written down before anything of it is there.
     pub(crate) intended: Option<Running>,
+    /// A start or stop that was asked for and waits for its turn.
+    pub(crate) queued: Option<Wanted>,
     /// What was written down last.
     pub(crate) written: Option<Mark>,
     /// Its life of this boot was read: it is not started merely because the supervisor is.
@@ -58,7 +60,7 @@ pub(crate) struct Container {
 }
 
 /// By what it is seen that a life has to be written down again.
-pub(crate) type Mark = (Kept, Option<Process>);
+pub(crate) type Mark = (Kept, Option<Process>, Option<Wanted>);
 
 /// An end that somebody else saw, or nobody.
 #[derive(Debug)]
@@ -136,6 +138,7 @@ impl Container {
             generation: 0,
             missing: None,
             intended: None,
+            queued: None,
             written: None,
             resumed: false,
         }

@@ -43,7 +43,7 @@ impl Daemon {
             self.queue.pop_front();
         }
         let next = std::mem::take(&mut self.to_start);
-        if next.is_empty() {
+        if next.is_empty() || self.leaving {
             self.pump();
         } else {
             self.start_all(&next);
@@ -54,6 +54,10 @@ impl Daemon {
         let Some(c) = self.fleet.get_mut(name) else { return };
         let before = c.state();
         let intents = c.machine.step(event, now());
+        if matches!(event, Event::Start | Event::Stop | Event::StopNow | Event::Restart | Event::Refuse(_)) {
+            // Its turn has come.
+            c.queued = None;
+        }
         c.note_late();
         // Nobody is told what is not written down.
         let (told, done): (Vec<_>, Vec<_>) =
@@ -482,7 +486,18 @@ impl Daemon {
             Some(_) => None,
         };
         match already {
-            Some(how) => self.jobs.ended(unit, how),
+            Some(how) => {
+                self.jobs.ended(unit, how);
+                if self.fleet.get_mut(unit.stem()).is_some_and(|c| c.queued.take().is_some()) {
+                    self.keep(unit.stem());
+                }
+                if event == Event::Stop {
+                    // Whoever waits for a start that had not begun hears that nothing comes of it.
+                    let (kind, outcome) = (FaultKind::Failed, Outcome::Down);
+                    let replies = self.waiters.announced(unit.stem(), outcome, kind, "");
+                    self.send(replies);
+                }
+            }
             None => {
                 if event == Event::Start {
                     self.boot_began(unit.stem());

@@ -301,6 +301,23 @@ fn failed_dependency_refuses_all_that_requires_it() {
 }
 
 #[test]
+fn a_stop_that_is_dropped_makes_room_for_the_next_one() {
+    let graph = graph("a|b After=a");
+    let mut scheduler = Scheduler::new(&graph, &graph.transaction(&names("a,b"), &set("")));
+    assert_eq!(scheduler.waiting(&name("b")), Some(Job::Start(name("b"))));
+    assert_eq!(said(&mut scheduler), "a");
+    scheduler.drop_stop(&name("b"));
+    assert_eq!(scheduler.waiting(&name("b")), Some(Job::Start(name("b"))), "a start is no stop");
+    scheduler.add_stops(&graph, &names("a,b"));
+    assert_eq!(said(&mut scheduler), "stop b");
+    assert_eq!(scheduler.waiting(&name("a")), Some(Job::Stop(name("a"))));
+    scheduler.drop_stop(&name("b"));
+    assert_eq!(said(&mut scheduler), "stop a", "nobody waits for what was dropped");
+    scheduler.add_stops(&graph, &names("b"));
+    assert_eq!(said(&mut scheduler), "stop b");
+}
+
+#[test]
 fn later_transaction_joins_without_a_circle() {
     let graph = graph("a After=b|b After=a|c Needs=a");
     let mut scheduler = Scheduler::new(&graph, &graph.transaction(&names("a"), &set("")));
