@@ -1,5 +1,5 @@
 //! programs: how keeper and supervisor begin and leave.
-use crate::host::{Host, can, signal, watch};
+use crate::host::{Host, can, kill, signal, watch};
 use nix::libc::{SIGHUP, SIGINT, SIGPWR, SIGTERM};
 
 #[test]
@@ -51,4 +51,25 @@ fn a_root_has_one_keeper_and_one_supervisor() {
         assert!(said.contains(&format!("another supervisor (pid {holder}) already serves")), "{said}");
     }
     host.answers();
+}
+
+/// The keeper is killed while its supervisor stands still and so can't leave: the next pair waits for it.
+#[test]
+fn a_supervisor_that_is_slow_to_leave_does_not_keep_the_next_one_out() {
+    if !can("a_supervisor_that_is_slow_to_leave_does_not_keep_the_next_one_out") {
+        return;
+    }
+    let mut host = Host::with(&[("web", "")]);
+    let (web, old) = (host.pid("web"), host.supervisor().expect("a supervisor runs"));
+    signal(old, nix::libc::SIGSTOP);
+    kill(host.keeper());
+    host.left();
+    host.begin(&[]);
+    // Longer than the keeper itself waits.
+    host.until("the next supervisor meets the lock", |h| h.supervisors() == 2);
+    assert_eq!(host.supervisor(), Some(old), "it has the lock");
+    signal(old, nix::libc::SIGCONT);
+    host.succeeds(Some(old));
+    host.answers();
+    assert_eq!(host.pid("web"), web);
 }

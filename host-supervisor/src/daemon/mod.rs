@@ -176,6 +176,10 @@ pub struct Daemon {
 /// What kept it from starting.
 pub fn run(options: &Options) -> Result<(), DaemonError> {
     let mut daemon = Daemon::new(options)?;
+    if daemon.keeper.as_ref().is_some_and(|k| k.line.is_gone()) {
+        // It died while we began: another one is about to start another supervisor.
+        return Ok(());
+    }
     daemon.adopt();
     daemon.boot();
     daemon.serve()
@@ -202,7 +206,7 @@ impl Daemon {
                 .and_then(|()| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)))
                 .map_err(failed(format!("make {}", dir.display())))?;
         }
-        let lock = lock::take(&paths, "supervisor.pid")?;
+        let lock = lock::take_over(&paths, options.keeper.is_some())?;
         let facts = probe();
         if let Err(e) = more_files() {
             warn!(log, "could not raise the limit of open files"; "why" => %e);
