@@ -60,6 +60,11 @@ impl Daemon {
             R::Boot {} => self.boot_asked(client),
             R::Blame {} => self.blame(client),
             R::Shutdown {} => self.shutdown(client),
+            R::Version {} => {
+                let body = self.version();
+                self.reply(client, Reply::done(body));
+            }
+            R::Upgrade { force } => self.upgrade(client, force),
             R::Events { follow } => self.events(client, follow),
         }
     }
@@ -287,26 +292,29 @@ impl Daemon {
     }
 
     fn shutdown(&mut self, client: ClientId) {
+        let running = self.fleet.all.iter().filter(|(_, c)| !c.machine.is_at_rest());
+        let items = running
+            .filter_map(|(name, _)| Target::parse(name).ok())
+            .map(|target| Item { target, state: Err(Goal::Stopped) })
+            .collect();
+        let replies = self.waiters.add(client, items, None);
+        self.send(replies);
+        self.shut_down();
+    }
+
+    /// Stops all containers under the host's deadline; the loop leaves once they are down.
+    pub(crate) fn shut_down(&mut self) {
+        if self.leaving {
+            return;
+        }
         self.leaving = true;
         // What has not begun will not.
         self.jobs = Default::default();
         self.held.clear();
         self.to_start.clear();
         self.shutdown_deadline = self.conf.shutdown_timeout.deadline(now());
-        let names: Vec<_> = self
-            .fleet
-            .all
-            .iter()
-            .filter(|(_, c)| !c.machine.is_at_rest())
-            .map(|(n, _)| unit_name(n))
-            .collect();
-        let items = names
-            .iter()
-            .filter_map(|n| Target::parse(n.stem()).ok())
-            .map(|target| Item { target, state: Err(Goal::Stopped) })
-            .collect();
-        let replies = self.waiters.add(client, items, None);
-        self.send(replies);
+        let running = self.fleet.all.iter().filter(|(_, c)| !c.machine.is_at_rest());
+        let names: Vec<_> = running.map(|(n, _)| unit_name(n)).collect();
         self.stop_all(&names);
     }
 

@@ -46,11 +46,13 @@ pub(crate) enum Whom {
     Client(ClientId, String),
     /// The container that has asked for something of the host. It is the host's: nobody waits for its end.
     Host(String, String),
+    /// A client that wants an upgrade, at any price or not.
+    Upgrade(ClientId, bool),
 }
 
 impl Workers {
     pub(crate) fn is_idle(&self) -> bool {
-        self.all.values().all(|w| matches!(w.whom, Whom::Host(..)))
+        self.all.values().all(|w| matches!(w.whom, Whom::Host(..) | Whom::Upgrade(..)))
     }
 }
 
@@ -181,6 +183,7 @@ impl Daemon {
                     Whom::Client(client, _) => self.reply(client, fault.into()),
                     Whom::Nobody => self.complain("could not start a worker", &fault),
                     Whom::Host(name, asked) => self.host_was_asked(&name, &asked, Err(e)),
+                    Whom::Upgrade(client, force) => self.judged(client, force, Err(e), None),
                 }
             }
         }
@@ -223,6 +226,7 @@ impl Daemon {
         let (client, name) = match worker.whom {
             Whom::Nobody => return,
             Whom::Host(name, asked) => return self.host_was_asked(&name, &asked, Ok(status)),
+            Whom::Upgrade(client, force) => return self.judged(client, force, Ok(status), worker.error),
             Whom::Client(client, name) => (client, name),
         };
         let reply = match (status.success(), worker.error) {

@@ -251,7 +251,7 @@ impl Policy {
         let delay = self.delay(tries);
         // Of the share, as many 2³²ths as the draw says.
         let part = u128::from(draw(self.seed, tries) >> 32) * u128::from(self.restart_jitter.0);
-        let more = delay.as_nanos().saturating_mul(part) / (100_00_u128 << 32);
+        let more = delay.as_nanos().saturating_mul(part) / (10_000_u128 << 32);
         delay.saturating_add(Duration::from_nanos(u64::try_from(more).unwrap_or(u64::MAX)))
     }
 

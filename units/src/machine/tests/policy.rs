@@ -165,7 +165,7 @@ fn what_failed_together_does_not_come_back_together() {
         .map(|n| {
             with(|p| {
                 (p.restart_steps, p.restart_max_delay) = (3, span(100_000));
-                (p.seed, p.restart_jitter) = (seed(&["boot", &format!("c{n}")]), Percent(25_00));
+                (p.seed, p.restart_jitter) = (seed(&["boot", &format!("c{n}")]), Percent(2500));
             })
         })
         .collect();

@@ -10,7 +10,7 @@ use crate::values::{Percent, Span, ValueError, boolean};
 use std::time::Duration;
 
 /// A host's containers may all have failed of one cause.
-pub(super) const CONTAINER_JITTER: Percent = Percent(25_00);
+pub(super) const CONTAINER_JITTER: Percent = Percent(2500);
 
 pub(super) const CONTAINER: &[Key] = &[
     ("Template", template),

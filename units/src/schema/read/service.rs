@@ -116,7 +116,7 @@ pub(super) fn steps(s: &str) -> Result<u32, ValueError> {
 /// How much longer a wait may become, of itself: from 0% to 100%.
 pub(super) fn jitter(s: &str) -> Result<Percent, ValueError> {
     let wrong = || ValueError::new(s, "a share from 0% to 100%", "25%");
-    s.parse().ok().filter(|p: &Percent| p.0 <= 100_00).ok_or_else(wrong)
+    s.parse().ok().filter(|p: &Percent| p.0 <= 10_000).ok_or_else(wrong)
 }
 
 /// 0 and `infinity` switch it off.
