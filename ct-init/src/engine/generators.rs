@@ -83,6 +83,9 @@ impl Engine {
         let null = null.map_err(prepare)?;
         let mut script = Script::new();
         script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false }).push(Op::Umask(0o022));
+        if let Some(op) = self.powers.oom_score_op(None) {
+            script.push(op);
+        }
         for to in 0..3 {
             script.push(Op::Dup { from: null.as_raw_fd(), to });
         }
