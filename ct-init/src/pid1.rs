@@ -490,6 +490,7 @@ impl Pid1 {
             }
             Want::TellAll(report) => self.tell_all(&report),
             Want::Leave(why) => self.leave(why),
+            Want::End(why) => self.end(why),
         }
     }
 
@@ -507,6 +508,7 @@ impl Pid1 {
 
     fn end(&mut self, why: Leave) -> ! {
         info!(self.log, "leaves"; "why" => ?why);
+        self.engine.wants.clear();
         self.tell_all(&Report::Leaving(why));
         self.after_turn();
         match self.engine.level {
