@@ -5,6 +5,7 @@ mod answer;
 mod boot;
 mod create;
 mod fleet;
+mod heart;
 mod keeper;
 mod life;
 mod link;
@@ -186,6 +187,7 @@ pub struct Daemon {
     /// Leave now for that program.
     pub(crate) makes_room: bool,
     keeper: Option<keeper::Keeper>,
+    heart: heart::Heart,
     server: Server,
     signals: Signals,
     poll: Poll,
@@ -207,6 +209,7 @@ pub fn run(options: &Options) -> Result<Left, DaemonError> {
         true => daemon.shut_down(),
         false => drop(daemon.boot()),
     }
+    daemon.say_ready();
     daemon.serve()
 }
 
@@ -279,6 +282,7 @@ impl Daemon {
             init: options.init.clone(),
             makes_room: false,
             keeper,
+            heart: heart::Heart::find(),
             server,
             signals,
             poll,
@@ -315,6 +319,7 @@ impl Daemon {
             }
             self.timers();
             self.requests();
+            self.beat();
         }
     }
 
@@ -378,6 +383,7 @@ impl Daemon {
             .chain(self.server.deadline())
             .chain(self.waiters.deadline())
             .chain(self.fleet.next_unknown())
+            .chain(self.heart.next())
             .chain(self.shutdown_deadline);
         own.min().map(|at| at.since(now()) + Duration::from_millis(1))
     }

@@ -65,6 +65,8 @@ pub struct Container {
     pub locale: Option<String>,
     /// `IgnoreUnsupported=`: start even if a limit cannot be enforced; status lists which.
     pub ignore_unsupported: bool,
+    /// `Critical=`: where it has failed for good, the hardware watchdog is not fed any more; default no.
+    pub critical: bool,
     /// `[Resources]`.
     pub resources: Resources,
 }

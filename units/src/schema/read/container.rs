@@ -57,6 +57,7 @@ pub(super) const CONTAINER: &[Key] = &[
     ("WatchdogSec", |d, l| watchdog(&mut d.container.watchdog, l)),
     ("Timezone", timezone),
     ("Locale", |d, l| put_text(&mut d.container.locale, l)),
+    ("Critical", |d, l| set(&mut d.container.critical, false, l, boolean)),
     ("IgnoreUnsupported", |d, l| set(&mut d.container.ignore_unsupported, false, l, boolean)),
 ];
 

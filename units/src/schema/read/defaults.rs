@@ -247,6 +247,7 @@ impl Default for Container {
             timezone: None,
             locale: None,
             ignore_unsupported: false,
+            critical: false,
             resources: Resources::default(),
         }
     }
