@@ -1,15 +1,41 @@
 //! boots: ct-init as PID 1 of a machine reaches its default target; Debian's services run under it unchanged.
 use crate::can;
-use tests::vm::{Config, Machine};
+use crate::host::shared;
 
 #[test]
 fn a_machine_boots_with_ct_init_as_pid_1() {
     if !can("a_machine_boots_with_ct_init_as_pid_1") {
         return;
     }
-    let machine = Machine::boot(&Config::default());
-    assert_eq!(machine.run("cat /proc/1/comm").ok(), "ct-init\n");
-    machine.console_has("ready, failed units: 0");
-    let ran = machine.run("echo out; echo err >&2; exit 3");
+    let host = shared();
+    assert_eq!(host.run("cat /proc/1/comm").ok(), "ct-init\n");
+    host.console_has("ready, failed units: 0");
+    let ran = host.run("echo out; echo err >&2; exit 3");
     assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (3, "out\n", "err\n"));
+    assert_eq!(host.run("kill -9 $$").code, -9);
+    assert_eq!(host.run("seq 100000").ok().len(), 588_895);
+    assert_eq!(host.run_bg("exec sleep 1000").kill().code, -9);
+}
+
+#[test]
+fn services_of_debian_packages_run_unchanged() {
+    if !can("services_of_debian_packages_run_unchanged") {
+        return;
+    }
+    let host = shared();
+    for (unit, process) in [("ssh.service", "sshd"), ("cron.service", "cron")] {
+        host.console_has(&format!("up, unit: {unit}"));
+        let pid = host.run(&format!("cat /sys/fs/cgroup/units/{unit}/cgroup.procs")).ok();
+        assert_eq!(host.run(&format!("cat /proc/{}/comm", pid.trim())).ok().trim(), process);
+    }
+    // A service that answers: ssh greets.
+    let greeting = host.run("busybox timeout 20 busybox nc 127.0.0.1 22 < /dev/null | head -c 7").ok();
+    assert_eq!(greeting, "SSH-2.0");
+    // A killed one comes back, as its Restart= says.
+    let before = host.run("cat /sys/fs/cgroup/units/ssh.service/cgroup.procs").ok();
+    let log = host.run_bg("exec tail -n 0 -F /var/log/ct/ct-init.log");
+    host.run(&format!("kill -9 {before}")).ok();
+    log.until("up, unit: ssh.service");
+    log.kill();
+    assert_ne!(host.run("cat /sys/fs/cgroup/units/ssh.service/cgroup.procs").ok(), before);
 }

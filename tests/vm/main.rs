@@ -1,5 +1,10 @@
 //! vm: whole machines with cgroup v2, all controllers, and ct-init as PID 1.
 mod boots;
+mod devices;
+mod host;
+mod inside;
+mod limits;
+mod network;
 
 use tests::need::{Need, have};
 
@@ -11,6 +16,7 @@ fn can(test: &str) -> bool {
         Need::Program("/usr/bin/mmdebstrap", "mmdebstrap"),
         Need::Program("/usr/bin/cpio", "cpio"),
         Need::Program("/usr/sbin/depmod", "kmod"),
+        Need::Program("/usr/bin/strip", "binutils"),
         Need::Program("/bin/busybox", "busybox-static"),
     ];
     have(test, &needs)

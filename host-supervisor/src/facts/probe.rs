@@ -16,7 +16,7 @@ pub fn probe() -> HostFacts {
         .unwrap_or(0);
     let filesystems = text("/proc/filesystems");
     HostFacts {
-        cgroups: cgroups(&text("/proc/self/mountinfo"), kib("SwapTotal:") > 0),
+        cgroups: cgroups(&text("/proc/self/mountinfo"), counts_swap()),
         memory: kib("MemTotal:"),
         swap: kib("SwapTotal:"),
         cpus: list("/sys/devices/system/cpu/online"),
@@ -91,6 +91,14 @@ fn hard_limits(limits: &str) -> BTreeMap<u8, Option<u64>> {
     NAMES.iter().filter_map(|&(name, kind)| hard(name).map(|h| (kind, h))).collect()
 }
 
+/// Whether the kernel knows swap and was not told to leave it out of its accounts. That there is none now says nothing:
+/// some may come, and a container that may not swap has to be kept from it then.
+fn counts_swap() -> bool {
+    let told_not_to = text("/proc/cmdline").split_whitespace().any(|w| w == "swapaccount=0");
+    Path::new("/proc/swaps").exists() && !told_not_to
+}
+
+/// `swap`: whether swap is counted, if the memory controller is on v2.
 fn cgroups(mountinfo: &str, swap: bool) -> Cgroups {
     let mut found = Cgroups::default();
     for line in mountinfo.lines() {
@@ -122,11 +130,10 @@ fn cgroups(mountinfo: &str, swap: bool) -> Cgroups {
     found.rt_groups = found.v1.get(&Controller::Cpu).is_some_and(|p| p.join("cpu.rt_runtime_us").exists());
     // cgroup.kill stands in every group but the root; its sibling of the same release line does as a sign.
     found.kill = found.unified.as_ref().is_some_and(|_| kernel_at_least(5, 14));
-    found.swap_accounting = swap
-        && match found.v1.get(&Controller::Memory) {
-            Some(point) => point.join("memory.memsw.limit_in_bytes").exists(),
-            None => found.v2.contains(&Controller::Memory),
-        };
+    found.swap_accounting = match found.v1.get(&Controller::Memory) {
+        Some(point) => point.join("memory.memsw.limit_in_bytes").exists(),
+        None => swap && found.v2.contains(&Controller::Memory),
+    };
     found
 }
 
