@@ -3,6 +3,7 @@ use crate::proto::Leave;
 use nix::libc::SIGPWR;
 use nix::libc::{SIGRTMIN, c_int};
 use nix::sys::reboot::{RebootMode, reboot};
+use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
     /// Look for ended children.
     Reap,

@@ -20,6 +20,7 @@ pub mod pid1;
 pub mod proto;
 pub mod ready;
 pub mod reap;
+pub mod resume;
 pub mod root;
 pub mod session;
 pub mod wire;
@@ -35,6 +36,10 @@ pub fn main() -> std::process::ExitCode {
     }
     if std::process::id() != 1 {
         return usage();
+    }
+    resume::on_panic();
+    if let Some(book) = resume::handed() {
+        return resume::main(book);
     }
     let start = boot::take_over();
     let (log, waiting) = log::logger(true);

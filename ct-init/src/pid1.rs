@@ -14,6 +14,7 @@ use crate::output::pipe::Drained;
 use crate::proto::{Leave, Report};
 use crate::ready::notify::MAX_DATAGRAM;
 use crate::ready::socket::{self, NOTIFY, SYSLOG};
+use crate::resume::snapshot::Entry;
 use crate::root::Root;
 use crate::wire::{Wire, WireError, accept};
 use mio::unix::SourceFd;
@@ -25,6 +26,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use units::values::Tick;
+
+mod again;
 
 /// So many ended children are reaped before others get their turn.
 const REAPS_A_TURN: usize = 128;
@@ -93,6 +96,7 @@ pub struct Pid1 {
     again: BTreeSet<Source>,
     /// Commands of sessions whose person has gone, and when they are killed.
     doomed: Vec<(Tick, i32)>,
+    anew: again::Anew,
     waiting: Waiting,
     log: Logger,
 }
@@ -107,11 +111,11 @@ impl Pid1 {
         let mut engine = Engine::new(root.clone(), log.clone(), start.handover, store);
         engine.tree = take_tree(&engine, &log);
         engine.powers = Powers::find();
-        engine.own = own_file(&root, &log);
+        engine.own = own_file(&log);
         let notify = bind(&root, NOTIFY, &log);
         let syslog = bind(&root, SYSLOG, &log);
         link_syslog(&root, &log);
-        let pid1 = Pid1 {
+        let mut pid1 = Pid1 {
             engine,
             poll,
             signals,
@@ -122,14 +126,20 @@ impl Pid1 {
             next_link: 0,
             again: BTreeSet::new(),
             doomed: Vec::new(),
+            anew: again::Anew::default(),
             waiting,
             log,
         };
-        pid1.listen(Source::Signals, Some(pid1.signals.wake.as_fd()), Interest::READABLE);
-        pid1.listen(Source::Listener, pid1.listener.as_ref().map(AsFd::as_fd), Interest::READABLE);
-        pid1.listen(Source::Notify, pid1.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
-        pid1.listen(Source::Syslog, pid1.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        pid1.open_book();
+        pid1.listen_to_all();
         Ok(pid1)
+    }
+
+    fn listen_to_all(&self) {
+        self.listen(Source::Signals, Some(self.signals.wake.as_fd()), Interest::READABLE);
+        self.listen(Source::Listener, self.listener.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        self.listen(Source::Notify, self.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        self.listen(Source::Syslog, self.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
     }
 
     fn listen(&self, source: Source, fd: Option<BorrowedFd<'_>>, interest: Interest) {
@@ -146,6 +156,11 @@ impl Pid1 {
     pub fn run(mut self) -> ! {
         self.engine.boot();
         self.after_turn();
+        self.go_on()
+    }
+
+    /// The loop.
+    pub fn go_on(mut self) -> ! {
         let mut events = Events::with_capacity(256);
         loop {
             if let Err(e) = self.poll.poll(&mut events, self.timeout())
@@ -157,14 +172,18 @@ impl Pid1 {
             let mut batch = std::mem::take(&mut self.again);
             batch.extend(events.iter().map(|e| Source::of(e.token())));
             for source in batch {
+                ct_sys::again::working_on(source.token().0 as u64);
                 self.turn(source);
             }
+            ct_sys::again::working_on(0);
             let now = crate::clock::now();
             if self.engine.deadline().is_some_and(|t| t <= now) {
                 self.engine.timers(now);
+                self.anew.changed = true;
             }
             self.kill_doomed(now);
             self.after_turn();
+            self.execute_anew();
             if let Some(why) = self.engine.has_stopped() {
                 self.end(why);
             }
@@ -181,6 +200,18 @@ impl Pid1 {
     }
 
     fn turn(&mut self, source: Source) {
+        self.anew.changed |= match source {
+            // What they bring is in no state.
+            Source::Output(_) | Source::Syslog => false,
+            Source::Notify
+            | Source::Signals
+            | Source::Listener
+            | Source::Link(_)
+            | Source::Group(_)
+            | Source::Errors(_)
+            | Source::Socket(_)
+            | Source::Ear(_) => true,
+        };
         match source {
             Source::Notify => self.hear(),
             Source::Signals => self.signalled(),
@@ -188,9 +219,11 @@ impl Pid1 {
             Source::Syslog => self.hear_syslog(),
             Source::Link(number) => self.serve(number),
             Source::Output(id) => {
+                let within = self.engine.is_within_a_line(Id(id));
                 if self.engine.drain(Id(id)) == Drained::More {
                     self.again.insert(source);
                 }
+                self.anew.changed |= within || self.engine.is_within_a_line(Id(id));
             }
             Source::Group(id) => {
                 // Its processes may have ended a moment ago: their ends come first.
@@ -215,7 +248,10 @@ impl Pid1 {
         for _ in 0..DATAGRAMS_A_TURN {
             let Some(fd) = &self.notify else { return };
             match socket::receive(fd, MAX_DATAGRAM) {
-                Ok(Some(datagram)) => self.engine.notified(&datagram),
+                Ok(Some(datagram)) => {
+                    self.engine.jot(&Entry::Said(datagram.pid, datagram.bytes.clone()));
+                    self.engine.notified(&datagram);
+                }
                 Ok(None) => {
                     self.engine.settle();
                     return;
@@ -250,11 +286,19 @@ impl Pid1 {
 
     fn signalled(&mut self) {
         for asked in self.signals.take() {
-            match asked {
-                Asked::Reap => self.reap(),
-                Asked::Reload => self.engine.reload_files(),
-                Asked::Leave(why) => self.engine.leave(why),
-            }
+            self.act(asked);
+        }
+    }
+
+    fn act(&mut self, asked: Asked) {
+        match asked {
+            Asked::Reap => return self.reap(),
+            Asked::Reload | Asked::Leave(_) => self.engine.jot(&Entry::Asked(asked)),
+        }
+        match asked {
+            Asked::Reap => (),
+            Asked::Reload => self.engine.reload_files(),
+            Asked::Leave(why) => self.engine.leave(why),
         }
     }
 
@@ -264,6 +308,7 @@ impl Pid1 {
             let Some(ended) = crate::reap::peek() else { return };
             self.hear();
             self.engine.before_reap(ended.pid);
+            self.engine.jot(&Entry::Ended(ended.pid, ended.how));
             crate::reap::reap(ended.pid);
             self.engine.exited(ended.pid, ended.how);
             self.engine.settle();
@@ -312,6 +357,7 @@ impl Pid1 {
                 self.again.insert(Source::Link(number));
             }
             Ok(Then::Shutdown) => self.engine.leave(Leave::Shutdown),
+            Ok(Then::Reexec(tag, file)) => self.anew.ask(file, Some((number, tag))),
             Err(e) => self.drop_link(number, &e),
         }
     }
@@ -338,13 +384,17 @@ impl Pid1 {
         });
     }
 
-    /// What the engine wants, ct-init's own lines, and lines for followers.
     fn after_turn(&mut self) {
+        self.pass_on();
+        self.write_book();
+    }
+
+    /// What the engine wants, ct-init's own lines, and lines for followers.
+    fn pass_on(&mut self) {
         while let Some(want) = self.engine.wants.pop_front() {
             self.fulfil(want);
         }
-        let own = self.waiting.take();
-        self.engine.store.keep(NAME, crate::clock::wall(), own.iter().map(String::as_bytes));
+        self.keep_own_lines();
         self.engine.store.followed = self.links.values().any(Link::follows);
         let fresh = self.engine.store.fresh();
         if fresh.is_empty() {
@@ -354,13 +404,18 @@ impl Pid1 {
         for number in numbers {
             let Some(link) = self.links.get_mut(&number) else { continue };
             match link.follow(&fresh).and_then(|()| link.go_on()) {
-                Ok(Then::Keep | Then::Shutdown) => (),
+                Ok(Then::Keep | Then::Shutdown | Then::Reexec(..)) => (),
                 Ok(Then::Again) => {
                     self.again.insert(Source::Link(number));
                 }
                 Err(e) => self.drop_link(number, &e),
             }
         }
+    }
+
+    fn keep_own_lines(&mut self) {
+        let own = self.waiting.take();
+        self.engine.store.keep(NAME, crate::clock::wall(), own.iter().map(String::as_bytes));
     }
 
     fn fulfil(&mut self, want: Want) {
@@ -440,8 +495,8 @@ fn take_tree(engine: &Engine, log: &Logger) -> Option<Tree> {
     }
 }
 
-fn own_file(root: &Root, log: &Logger) -> Option<OwnedFd> {
-    match root.open("/proc/self/exe", rustix::fs::OFlags::PATH) {
+fn own_file(log: &Logger) -> Option<OwnedFd> {
+    match crate::resume::own_file() {
         Ok(fd) => Some(fd),
         Err(e) => {
             error!(log, "can't open its own file: no sockets are handed over"; "why" => %e);

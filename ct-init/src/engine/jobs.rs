@@ -33,12 +33,8 @@ impl Engine {
         }
         for unit in haul.units {
             let id = Id(self.slots.len());
-            let policy = match &unit.body {
-                Body::Service(service) => Policy::of_service(service, &unit.unit),
-                Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => {
-                    Policy::passive()
-                }
-            };
+            let policy = super::keep::policy_of(&unit);
+            self.unwritten = true;
             self.ids.insert(unit.name.clone(), id);
             self.slots.push(Slot {
                 unit: Rc::new(unit),
@@ -363,6 +359,7 @@ impl Engine {
     /// Reads all unit files again. Units that run keep running; their lives follow the new files from now on.
     pub(super) fn daemon_reload(&mut self) -> Result<(), String> {
         self.absent.clear();
+        self.unwritten = true;
         self.loader = crate::load::Loader::new(&self.root);
         let names: Vec<UnitName> = self.slots.iter().map(|s| s.unit.name.clone()).collect();
         let haul = self.loader.load(&names, &BTreeSet::new());

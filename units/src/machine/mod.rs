@@ -66,7 +66,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use life::{Kept, Machine};
+pub use life::{Frozen, Kept, Machine};
 
 use crate::schema::{ExecPhase, KillMode, Restart, StatusSet};
 use crate::values::{Signal, Span, Tick};

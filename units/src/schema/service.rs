@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// `[Service]`, with systemd's defaults filled in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     /// `Type=`. Without `ExecStart=` and `Type=` it is oneshot, as in systemd.
     pub kind: ServiceType,
@@ -64,7 +64,7 @@ pub struct Service {
 }
 
 /// `Type=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum ServiceType {
     Simple,
@@ -92,7 +92,7 @@ pub enum ExecPhase {
 }
 
 /// Command lines by phase.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Exec {
     pub condition: Vec<Command>,
@@ -160,7 +160,7 @@ pub struct StatusSet {
 }
 
 /// `NotifyAccess=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum NotifyAccess {
     None,
@@ -170,7 +170,7 @@ pub enum NotifyAccess {
 }
 
 /// `KillMode=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum KillMode {
     ControlGroup,
@@ -180,7 +180,7 @@ pub enum KillMode {
 }
 
 /// `StandardOutput=` and `StandardError=`; `journal`, `syslog`, `kmsg` and the like mean [`Output::Log`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// ct-init's log, line by line. The default.
     Log,
@@ -199,7 +199,7 @@ pub enum Output {
 }
 
 /// `StandardInput=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// /dev/null, the default.
     Null,
@@ -212,7 +212,7 @@ pub enum Input {
 }
 
 /// What a service's processes run with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Context {
     /// `User=`: name or number, specifiers expanded.
     pub user: Option<String>,
@@ -267,7 +267,7 @@ pub struct Context {
 }
 
 /// `WorkingDirectory=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkDir {
     /// Absolute, or `~` for the user's home.
     pub path: String,
@@ -276,7 +276,7 @@ pub struct WorkDir {
 }
 
 /// `RuntimeDirectoryPreserve=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Preserve {
     No,
@@ -285,7 +285,7 @@ pub enum Preserve {
 }
 
 /// One directory of `RuntimeDirectory=` …
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     /// Which of the five.
     pub kind: DirectoryKind,
@@ -296,7 +296,7 @@ pub struct Directory {
 }
 
 /// The five kinds of directory a service can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum DirectoryKind {
     Runtime,

@@ -1,9 +1,10 @@
 //! schema: `[Unit]` and `[Install]`, shared by every kind of unit. Touches nothing.
 use crate::name::UnitName;
 use crate::values::Span;
+use serde::{Deserialize, Serialize};
 
 /// `[Unit]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitSection {
     /// One line for people.
     pub description: Option<String>,
@@ -50,7 +51,7 @@ pub struct UnitSection {
 }
 
 /// `StartLimitAction=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LimitAction {
     /// Stay failed.
     None,
@@ -61,7 +62,7 @@ pub enum LimitAction {
 }
 
 /// One `ConditionX=` or `AssertX=` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// What is looked at.
     pub kind: CheckKind,
@@ -74,7 +75,7 @@ pub struct Check {
 }
 
 /// Which check; the names are systemd's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum CheckKind {
     PathExists,
@@ -107,7 +108,7 @@ pub enum CheckKind {
 }
 
 /// `[Install]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Install {
     pub wanted_by: Vec<UnitName>,
@@ -121,7 +122,7 @@ pub struct Install {
 }
 
 /// `Autostart=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Autostart {
     /// At boot.
     Yes,

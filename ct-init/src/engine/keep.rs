@@ -1,0 +1,266 @@
+//! keep: the engine as plain data, for this program executed anew, and the way back. Does nothing to any process.
+use super::generators::Running;
+use super::sockets::Listening;
+use super::timers::Waiting;
+use super::unit::{Id, Nascent, PhaseRun, Run, Script, Slot, Waiter};
+use super::vigil::KeptVigil;
+use super::{Engine, Owner, Want};
+use crate::cgroup::Tree;
+use crate::environment::Monitor;
+use crate::output::pipe::{KeptPipe, Pipe};
+use crate::proto::Leave;
+use crate::resume::fds::{Arrived, Fd, Kept};
+use ct_sys::proc::{Which, wait};
+use serde::{Deserialize, Serialize};
+use slog::warn;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::rc::Rc;
+use units::UnitName;
+use units::graph::{Absent, Scheduler};
+use units::machine::{Exit, Frozen, Machine, Policy};
+use units::schema::{Body, Unit};
+use units::values::Tick;
+
+/// All of an engine but what the unit files say.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptEngine {
+    tree: Option<(PathBuf, Vec<String>)>,
+    slots: Vec<KeptSlot>,
+    ids: Vec<(UnitName, Id)>,
+    absent: Vec<(UnitName, Absent)>,
+    scheduler: Scheduler,
+    owners: Vec<(i32, Owner)>,
+    nascent: Vec<(i32, Fd, u32)>,
+    generating: Running,
+    begun_at: Tick,
+    vigil: KeptVigil,
+    begun: bool,
+    no_default: Option<String>,
+    booted: bool,
+    leaving: Option<Leave>,
+}
+
+/// A unit.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptSlot {
+    name: UnitName,
+    machine: Frozen,
+    since: Tick,
+    note: String,
+    waiters: Vec<Waiter>,
+    monitor: Option<Monitor>,
+    run: KeptRun,
+}
+
+/// What it has in the kernel.
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptRun {
+    /// Whether there is a group, and whether it was killed at once.
+    group: Option<bool>,
+    pipe: Option<KeptPipe>,
+    main: Option<i32>,
+    main_ignores_failure: bool,
+    control: Option<i32>,
+    phase: Option<PhaseRun>,
+    sessions: Vec<i32>,
+    invocation: String,
+    fresh: bool,
+    oom_before: u64,
+    private_tmp: Option<String>,
+    sockets: Vec<Fd>,
+    triggers: (Tick, u32),
+    waiting: Option<Waiting>,
+    pid_file: Option<(Tick, u32)>,
+    idle_until: Option<Tick>,
+}
+
+impl KeptEngine {
+    /// The units there are, in order.
+    pub fn names(&self) -> Vec<UnitName> {
+        self.slots.iter().map(|s| s.name.clone()).collect()
+    }
+}
+
+impl Engine {
+    /// As it is now. Events that wait are not part of it: there are none between two turns.
+    pub fn keep(&self, fds: &mut Kept) -> KeptEngine {
+        KeptEngine {
+            tree: self.tree.as_ref().map(Tree::keep),
+            slots: self.slots.iter().map(|s| keep_slot(s, fds)).collect(),
+            ids: self.ids.iter().map(|(name, id)| (name.clone(), *id)).collect(),
+            absent: self.absent.iter().map(|(name, why)| (name.clone(), why.clone())).collect(),
+            scheduler: self.scheduler.clone(),
+            owners: self.owners.iter().map(|(pid, owner)| (*pid, *owner)).collect(),
+            nascent: self.nascent.values().map(|n| (n.pid, fds.add(&n.errors), n.script.len())).collect(),
+            generating: self.generating.clone(),
+            begun_at: self.begun_at,
+            vigil: self.vigil.keep(fds),
+            begun: self.begun,
+            no_default: self.no_default.clone(),
+            booted: self.booted,
+            leaving: self.leaving,
+        }
+    }
+
+    /// What the unit files say, as it was read.
+    pub fn units(&self) -> Vec<&Unit> {
+        self.slots.iter().map(|s| s.unit.as_ref()).collect()
+    }
+
+    /// Takes up what was kept. Asks the loop to listen to all of it.
+    pub fn take_up(&mut self, kept: KeptEngine, units: Vec<Unit>, fds: &mut Arrived) {
+        self.tree = kept.tree.map(|(top, controllers)| Tree::again(top, controllers));
+        self.slots.clear();
+        for (slot, unit) in kept.slots.into_iter().zip(units) {
+            let id = Id(self.slots.len());
+            let slot = self.take_up_slot(slot, unit, fds);
+            self.slots.push(slot);
+            self.wants.extend([Want::Output(id), Want::Group(id)]);
+        }
+        let count = self.slots.len();
+        self.ids = kept.ids.into_iter().filter(|(_, id)| id.0 < count).collect();
+        self.absent = kept.absent.into_iter().collect();
+        self.scheduler = kept.scheduler;
+        self.owners = kept.owners.into_iter().collect();
+        for (pid, errors, ops) in kept.nascent {
+            if let Some(errors) = fds.take(errors) {
+                self.nascent.insert(pid, Nascent { pid, errors, script: Script::Unknown(ops) });
+                self.wants.push_back(Want::Errors(pid));
+            }
+        }
+        self.generating = kept.generating;
+        self.begun_at = kept.begun_at;
+        self.begun = kept.begun;
+        self.no_default = kept.no_default;
+        self.booted = kept.booted;
+        self.leaving = kept.leaving;
+        self.take_up_vigil(kept.vigil, fds);
+        self.watch_sockets();
+    }
+
+    /// What the unit files say now, for a program that did not write what is kept. One whose file is gone, or can't be
+    /// used any more, runs on without anything that a file says, and is stopped with SIGTERM and SIGKILL.
+    pub fn read_units(&mut self, names: &[UnitName]) -> Vec<Unit> {
+        let mut found: BTreeMap<UnitName, Unit> = self
+            .loader
+            .load(names, &BTreeSet::new())
+            .units
+            .into_iter()
+            .map(|u| (u.name.clone(), u))
+            .collect();
+        let bare = |name: &UnitName| {
+            warn!(self.log, "its file is gone or has mistakes"; "unit" => %name);
+            crate::load::bare(name)
+        };
+        names.iter().map(|name| found.remove(name).unwrap_or_else(|| bare(name))).collect()
+    }
+
+    /// After all is taken up: what is gone although nobody saw it, and what is empty.
+    pub fn look_again(&mut self) {
+        let gone = |pid: &i32| {
+            let is_child = u32::try_from(*pid).is_ok_and(|p| wait(Which::Pid(p), false).is_ok());
+            !is_child && super::kill::stat(*pid).is_none()
+        };
+        let gone: Vec<i32> = self.owners.keys().copied().filter(gone).collect();
+        for pid in gone {
+            self.exited(pid, Exit::Unknown);
+            self.settle();
+        }
+        for id in self.every_id() {
+            if self.slot(id).is_some_and(|s| s.run.group.is_some() || !s.run.sessions.is_empty()) {
+                self.check_empty(id);
+            }
+        }
+        self.settle();
+    }
+
+    /// A child of a turn that was cut off, with all of its session: what made it comes again.
+    pub fn end_stray(&mut self, pid: i32) {
+        if !self.owners.contains_key(&pid) {
+            warn!(self.log, "ends a process that was begun before the crash"; "pid" => pid);
+            super::kill::of_sessions(&[pid]).into_iter().for_each(|pid| crate::reap::send(pid, 9));
+            crate::reap::send(pid, 9);
+        }
+    }
+
+    fn take_up_slot(&self, kept: KeptSlot, unit: Unit, fds: &mut Arrived) -> Slot {
+        let run = kept.run;
+        let group = run.group.and_then(|spent| {
+            let group = self.tree.as_ref()?.unit(unit.name.as_str()).ok()?;
+            group.set_spent(spent);
+            Some(group)
+        });
+        Slot {
+            machine: Machine::thaw(policy_of(&unit), kept.machine),
+            unit: Rc::new(unit),
+            since: kept.since,
+            note: kept.note,
+            run: Run {
+                group,
+                pipe: run.pipe.and_then(|pipe| Pipe::again(pipe, fds)),
+                main: run.main,
+                main_ignores_failure: run.main_ignores_failure,
+                control: run.control,
+                phase: run.phase,
+                sessions: run.sessions,
+                invocation: run.invocation,
+                fresh: run.fresh,
+                oom_before: run.oom_before,
+                private_tmp: run.private_tmp,
+                // Looked up again where it is needed.
+                identity: None,
+                listening: Listening {
+                    sockets: run.sockets.into_iter().filter_map(|fd| fds.take(fd)).collect(),
+                    triggers: run.triggers,
+                },
+                waiting: run.waiting,
+                pid_file: run.pid_file,
+                idle_until: run.idle_until,
+            },
+            waiters: kept.waiters,
+            monitor: kept.monitor,
+            reported: None,
+        }
+    }
+}
+
+fn keep_slot(slot: &Slot, fds: &mut Kept) -> KeptSlot {
+    let run = &slot.run;
+    KeptSlot {
+        name: slot.unit.name.clone(),
+        machine: slot.machine.freeze(),
+        since: slot.since,
+        note: slot.note.clone(),
+        waiters: slot.waiters.clone(),
+        monitor: slot.monitor.clone(),
+        run: KeptRun {
+            group: run.group.as_ref().map(crate::cgroup::Group::is_spent),
+            pipe: run.pipe.as_ref().map(|p| p.keep(fds)),
+            main: run.main,
+            main_ignores_failure: run.main_ignores_failure,
+            control: run.control,
+            phase: run.phase,
+            sessions: run.sessions.clone(),
+            invocation: run.invocation.clone(),
+            fresh: run.fresh,
+            oom_before: run.oom_before,
+            private_tmp: run.private_tmp.clone(),
+            sockets: run.listening.sockets.iter().map(|fd| fds.add(fd)).collect(),
+            triggers: run.listening.triggers,
+            waiting: run.waiting,
+            pid_file: run.pid_file,
+            idle_until: run.idle_until,
+        },
+    }
+}
+
+/// What a unit's machine lives by.
+pub(super) fn policy_of(unit: &Unit) -> Policy {
+    match &unit.body {
+        Body::Service(service) => Policy::of_service(service, &unit.unit),
+        Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => {
+            Policy::passive()
+        }
+    }
+}
