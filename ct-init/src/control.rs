@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::output::history::History;
 use crate::proto::{Control, Line, Logs, Report, Request, Session as Message, UnitStatus, VERSION};
 use crate::resume::fds::{Arrived, Fd, Kept};
+use crate::resume::snapshot::Entry;
 use crate::session::{self, Progress, Refusal, Session};
 use crate::wire::{KeptWire, Packet, Wire, WireError, decode};
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,7 @@ impl Link {
         // A few packets a turn: one peer must not keep PID 1 from the others.
         for _ in 0..16 {
             let Some(mut packet) = self.wire.receive()? else { return self.go_on() };
+            engine.jot(&Entry::Asks(number));
             match self.packet(number, engine, &mut packet)? {
                 Then::Keep | Then::Again => (),
                 then @ (Then::Shutdown | Then::Reexec(..)) => return Ok(then),
@@ -205,7 +207,9 @@ impl Link {
         Ok(())
     }
 
-    fn logs(&mut self, engine: &Engine, wanted: Logs) {
+    fn logs(&mut self, engine: &mut Engine, wanted: Logs) {
+        // At once: a line of this very turn is neither old nor to be missed.
+        engine.store.followed |= wanted.follow;
         let history = engine.store.history(&wanted);
         self.kind = Kind::Logs(Box::new(Stream {
             history: Some(history),

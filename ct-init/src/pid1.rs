@@ -172,10 +172,8 @@ impl Pid1 {
             let mut batch = std::mem::take(&mut self.again);
             batch.extend(events.iter().map(|e| Source::of(e.token())));
             for source in batch {
-                ct_sys::again::working_on(source.token().0 as u64);
                 self.turn(source);
             }
-            ct_sys::again::working_on(0);
             let now = crate::clock::now();
             if self.engine.deadline().is_some_and(|t| t <= now) {
                 self.engine.timers(now);

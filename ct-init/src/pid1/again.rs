@@ -15,7 +15,7 @@ use crate::resume::fds::{Arrived, Kept};
 use crate::resume::snapshot::{Entry, Program, Snapshot};
 use crate::root::Root;
 use ct_sys::again::Crash;
-use mio::{Interest, Poll, Token};
+use mio::{Interest, Poll};
 use slog::{Logger, error, info, warn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -155,7 +155,8 @@ impl Pid1 {
 
     /// Takes up what an image before this one has left.
     pub fn resume(found: Found, own: OwnedFd, log: Logger, waiting: Waiting) -> io::Result<Pid1> {
-        let Found { snapshot, units, mut arrived, book, diary, crash, crashes, given_back, stays } = found;
+        let Found { snapshot, units, mut arrived, book, mut diary, again, crash, crashes, given_back, stays } =
+            found;
         // Caught before they are unblocked: one that waits has no other meaning.
         let mut signals = Signals::catch()?;
         let notices = crate::boot::settle();
@@ -192,11 +193,14 @@ impl Pid1 {
         };
         notices.into_iter().for_each(|notice| warn!(pid1.log, "resume"; "what" => notice));
         pid1.say_why(crash.as_ref(), crashes);
-        let guilty =
-            crash.and_then(|(crash, _)| usize::try_from(crash.work).ok()).map(|w| Source::of(Token(w)));
-        pid1.take_up_links(snapshot.links, guilty, &mut arrived);
+        let cut: BTreeSet<usize> = diary.iter().filter_map(Entry::asks).collect();
+        pid1.take_up_links(snapshot.links, &cut, &mut arrived);
         arrived.finish();
         pid1.listen_to_all();
+        // Where the same state has led to a crash at once, what came after it is left out.
+        if again {
+            diary.retain(|entry| matches!(entry, Entry::Born(_)));
+        }
         pid1.read_diary(diary);
         pid1.engine.look_again();
         pid1.answer(
@@ -224,16 +228,16 @@ impl Pid1 {
         error!(self.log, "has crashed and goes on"; "why" => what, "crashes within a minute" => crashes);
     }
 
-    /// All but the one that the last image was busy with: nobody knows how far that has come.
+    /// All but those whose requests were cut off.
     fn take_up_links(
         &mut self,
         links: Vec<(usize, crate::control::KeptLink)>,
-        guilty: Option<Source>,
+        cut: &BTreeSet<usize>,
         arrived: &mut Arrived,
     ) {
         for (number, kept) in links {
             let Some(link) = Link::again(kept, arrived) else { continue };
-            if guilty == Some(Source::Link(number)) {
+            if cut.contains(&number) {
                 self.doomed.extend(link.hang_up());
                 continue;
             }
@@ -258,6 +262,7 @@ impl Pid1 {
                 Entry::Born(pid) if ended.contains(&pid) => (),
                 Entry::Born(pid) => self.engine.end_stray(pid),
                 Entry::Said(pid, bytes) => self.engine.notified(&Datagram { pid, bytes }),
+                Entry::Asks(_) => (),
                 Entry::Asked(asked) => self.signals.ask(asked),
             }
             self.engine.settle();

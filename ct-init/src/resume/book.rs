@@ -337,7 +337,7 @@ mod tests {
     fn crashes_are_remembered_and_told_once() {
         let book = book();
         assert_eq!(book.take_crash(), None);
-        let crash = Crash { signal: 11, code: 1, address: 2, work: 3 };
+        let crash = Crash { signal: 11, code: 1, address: 2 };
         book.file.write_all_at(&crash.encode(), CRASH_AT).unwrap();
         book.file.write_all_at(b"\x03\0\0\0why", WORDS_AT).unwrap();
         assert_eq!(book.take_crash(), Some((crash, "why".to_owned())));

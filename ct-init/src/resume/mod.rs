@@ -86,11 +86,8 @@ pub fn main(fd: RawFd) -> ExitCode {
     let Some(snapshot) = book.read::<Snapshot>(Part::State) else {
         return give_up(&log, stays, "has crashed, and its state can't be read");
     };
-    // Where the same state has led to a crash at once, what came after it is left out.
-    let diary = match crash.is_some() && book.falls_back_again() {
-        true => Vec::new(),
-        false => book.diary(),
-    };
+    let again = crash.is_some() && book.falls_back_again();
+    let diary = book.diary();
     let arrived = Arrived::only(&snapshot.fds, &[book.as_fd().as_raw_fd(), own.as_raw_fd()]);
     let given_back = book.flags() & GIVEN_BACK != 0;
     book.set_flags(book.flags() & !GIVEN_BACK);
@@ -101,7 +98,7 @@ pub fn main(fd: RawFd) -> ExitCode {
         true => book.read::<Vec<Unit>>(Part::Units),
         false => None,
     };
-    let found = Found { snapshot, units, arrived, book, diary, crash, crashes, given_back, stays };
+    let found = Found { snapshot, units, arrived, book, diary, again, crash, crashes, given_back, stays };
     match Pid1::resume(found, own, log.clone(), waiting) {
         Ok(pid1) => pid1.go_on(),
         Err(e) => {
@@ -123,6 +120,8 @@ pub struct Found {
     pub book: Book,
     /// What has happened since.
     pub diary: Vec<snapshot::Entry>,
+    /// The state was fallen back to before: no turn was finished since.
+    pub again: bool,
     /// What ended the last image, if that was a bug, with the words of a panic.
     pub crash: Option<(Crash, String)>,
     /// Crashes within a minute, this one included.

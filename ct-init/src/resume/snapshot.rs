@@ -71,16 +71,26 @@ pub enum Entry {
     Born(i32),
     /// This process has said this to the notify socket.
     Said(i32, Vec<u8>),
+    /// This connection asks for something. Nobody knows how far that has come: it is closed, which its peer sees.
+    Asks(usize),
     /// A signal is about to be acted on.
     Asked(Asked),
 }
 
 impl Entry {
+    /// Whose request it is.
+    pub fn asks(&self) -> Option<usize> {
+        match self {
+            Entry::Asks(number) => Some(*number),
+            Entry::Ended(..) | Entry::Born(_) | Entry::Said(..) | Entry::Asked(_) => None,
+        }
+    }
+
     /// Whose end it is about.
     pub fn ended(&self) -> Option<i32> {
         match self {
             Entry::Ended(pid, _) => Some(*pid),
-            Entry::Born(_) | Entry::Said(..) | Entry::Asked(_) => None,
+            Entry::Born(_) | Entry::Said(..) | Entry::Asks(_) | Entry::Asked(_) => None,
         }
     }
 }

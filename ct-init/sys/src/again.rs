@@ -8,7 +8,7 @@ use libc::{c_char, c_int, c_void};
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::null_mut;
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 
 /// Where in the book a crash is noted.
 pub const CRASH_AT: u64 = 64;
@@ -33,19 +33,17 @@ pub struct Crash {
     pub code: i32,
     /// si_addr.
     pub address: u64,
-    /// What [`working_on`] was told last.
-    pub work: u64,
 }
 
 impl Crash {
     /// Its length in the book.
-    pub const LEN: usize = 24;
+    pub const LEN: usize = 16;
 
     /// As it is in the book.
     pub fn encode(self) -> [u8; Crash::LEN] {
         let mut bytes = [0u8; Crash::LEN];
         let parts = self.signal.to_le_bytes().into_iter().chain(self.code.to_le_bytes());
-        let parts = parts.chain(self.address.to_le_bytes()).chain(self.work.to_le_bytes());
+        let parts = parts.chain(self.address.to_le_bytes());
         for (to, from) in bytes.iter_mut().zip(parts) {
             *to = from;
         }
@@ -58,12 +56,10 @@ impl Crash {
             let part = bytes.iter().skip(at).take(4);
             part.rev().fold(0u32, |all, b| all << 8 | u32::from(*b))
         };
-        let long = |at: usize| u64::from(word(at + 4)) << 32 | u64::from(word(at));
         let crash = Crash {
             signal: word(0).cast_signed(),
             code: word(4).cast_signed(),
-            address: long(8),
-            work: long(16),
+            address: u64::from(word(12)) << 32 | u64::from(word(8)),
         };
         (crash.signal != 0).then_some(crash)
     }
@@ -81,7 +77,6 @@ struct Plan {
 
 static PLAN: AtomicPtr<Plan> = AtomicPtr::new(null_mut());
 static HIGHEST: AtomicI32 = AtomicI32::new(2);
-static WORK: AtomicU64 = AtomicU64::new(0);
 
 /// From now on a fatal signal executes `file`, which has to stay open, with `argv` and `env`, all descriptors up to [`keep_up_to`] open; the
 /// crash is noted in `book`. Where even that fails, the process exits with [`GIVES_UP`], or, if it `stays`, reaps for
@@ -135,11 +130,6 @@ fn catch() -> Result<(), Errno> {
 /// Descriptors up to this one stay open in the new image, which closes those that it does not know.
 pub fn keep_up_to(fd: RawFd) {
     HIGHEST.fetch_max(fd, Ordering::AcqRel);
-}
-
-/// What a crash from now on is about; any number.
-pub fn working_on(work: u64) {
-    WORK.store(work, Ordering::Relaxed);
 }
 
 /// Keeps the words of a panic in the book.
@@ -240,7 +230,7 @@ extern "C" fn crashed(signal: c_int, info: *mut libc::siginfo_t, _context: *mut 
     }
     // SAFETY: a plan is never freed; the kernel hands in a valid siginfo, whose address field is plain data in any case.
     let (plan, code, address) = unsafe { (&*plan, (*info).si_code, (*info).si_addr() as u64) };
-    let crash = Crash { signal, code, address, work: WORK.load(Ordering::Relaxed) }.encode();
+    let crash = Crash { signal, code, address }.encode();
     // SAFETY: a buffer that lives here and its length.
     unsafe { libc::pwrite(plan.book, crash.as_ptr().cast(), crash.len(), CRASH_AT as libc::off_t) };
     open_all();
@@ -269,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_crash_reads_back_and_zeroes_are_none() {
-        let crash = Crash { signal: 11, code: -6, address: 0xdead_beef_0000_0001, work: 7 };
+        let crash = Crash { signal: 11, code: -6, address: 0xdead_beef_0000_0001 };
         assert_eq!(Crash::decode(&crash.encode()), Some(crash));
         assert_eq!(Crash::decode(&[0; Crash::LEN]), None);
     }
