@@ -83,6 +83,13 @@ impl Tree {
         Group::open(self.top.join("units").join(name))
     }
 
+    /// The processes of a unit's group, whether that was ever opened or not.
+    pub fn processes_of(&self, name: &str) -> Vec<i32> {
+        let mut all = Vec::new();
+        collect(&self.top.join("units").join(name), &mut all, 8);
+        all
+    }
+
     /// The group of all exec sessions.
     pub fn sessions(&self) -> Result<Group, CgroupError> {
         Group::open(self.top.join("exec"))

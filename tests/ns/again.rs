@@ -269,6 +269,44 @@ fn too_many_crashes_are_the_end() {
     assert!(matches!(status, WaitStatus::Exited(_, 70)), "{status:?}");
 }
 
+/// A crash in the middle of anything: what was begun and not written down is begun again, never twice.
+#[test]
+fn a_crash_amid_restarts_makes_no_process_twice_and_loses_none() {
+    if !can("a_crash_amid_restarts_makes_no_process_twice_and_loses_none") {
+        return;
+    }
+    const UNITS: usize = 6;
+    for round in 0..4 {
+        let pid1 = Pid1::boot(|root| {
+            for i in 0..UNITS {
+                let lines = "Restart=always\nRestartSec=1ms\nStartLimitIntervalSec=0\nExecStart=/bin/sh -c";
+                root.service(&format!("r{i}"), &format!("{lines} 'echo begins; exec sleep 0.01'"));
+            }
+        });
+        let mut watch = pid1.ready();
+        let name = |i: usize| format!("r{i}.service");
+        for nth in 0..5 {
+            // Any moment will do, a different one each time.
+            let heard = watch.history.len() + 3 + 7 * nth + round;
+            watch.until("some more restarts", |w| w.history.len() >= heard);
+            anew(&pid1, &mut watch, Some(SIGSEGV));
+        }
+        let before: Vec<u32> = (0..UNITS).map(|i| watch.state(&name(i)).restarts).collect();
+        watch.until("all go on", |w| (0..UNITS).all(|i| w.units[&name(i)].restarts > before[i] + 2));
+        for i in 0..UNITS {
+            watch.unit(&name(i), Verb::Stop).expect("it stops");
+            let path = pid1.group().join("units").join(name(i)).join("cgroup.procs");
+            assert_eq!(fs::read_to_string(&path).unwrap_or_default(), "", "something of it is left");
+        }
+        assert_eq!(watch.list().values().filter(|u| u.pid != 0).count(), 0);
+        assert_eq!(watch.shutdown().leaving, Some(Leave::Shutdown));
+        let log = pid1.console();
+        let status = pid1.wait();
+        assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
+        assert_eq!(log.matches("has crashed and goes on").count(), 5, "{log}");
+    }
+}
+
 #[test]
 fn another_file_takes_over_and_one_that_can_not_changes_nothing() {
     if !can("another_file_takes_over_and_one_that_can_not_changes_nothing") {

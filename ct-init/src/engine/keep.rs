@@ -18,8 +18,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use units::UnitName;
 use units::graph::{Absent, Scheduler};
-use units::machine::{Exit, Frozen, Machine, Policy};
-use units::schema::{Body, Unit};
+use units::machine::{Exit, Frozen, Machine, Policy, State};
+use units::schema::{Body, KillMode, Unit};
 use units::values::Tick;
 
 /// All of an engine but what the unit files say.
@@ -173,6 +173,22 @@ impl Engine {
             }
         }
         self.settle();
+    }
+
+    /// What a turn that was cut off has left where nothing is to be: a process that not even the diary knows.
+    pub fn end_leftovers(&self) {
+        let Some(tree) = &self.tree else { return };
+        for slot in &self.slots {
+            let rests =
+                matches!(slot.machine.state(), State::Down(_) | State::Failed(_) | State::Waiting { .. });
+            let ends_all = slot
+                .service()
+                .is_some_and(|s| matches!(s.kill_mode, KillMode::ControlGroup | KillMode::Mixed));
+            if rests && ends_all {
+                let left = tree.processes_of(slot.unit.name.as_str());
+                left.into_iter().for_each(|pid| crate::reap::send(pid, 9));
+            }
+        }
     }
 
     /// A child of a turn that was cut off, with all of its session: what made it comes again.

@@ -193,6 +193,9 @@ impl Pid1 {
         };
         notices.into_iter().for_each(|notice| warn!(pid1.log, "resume"; "what" => notice));
         pid1.say_why(crash.as_ref(), crashes);
+        if crash.is_some() {
+            pid1.engine.end_leftovers();
+        }
         let cut: BTreeSet<usize> = diary.iter().filter_map(Entry::asks).collect();
         pid1.take_up_links(snapshot.links, &cut, &mut arrived);
         arrived.finish();
