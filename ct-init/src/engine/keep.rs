@@ -280,3 +280,74 @@ pub(super) fn policy_of(unit: &Unit) -> Policy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Store;
+    use crate::proto::Handover;
+    use crate::resume::book::{FORMAT, checksum};
+    use crate::root::Root;
+    use units::machine::Event;
+
+    fn engine(dir: &std::path::Path) -> Engine {
+        let units = dir.join("etc/systemd/system");
+        std::fs::create_dir_all(&units).unwrap();
+        let service = "[Service]\nType=notify\nExecStart=/bin/true\nRestart=always\nWatchdogSec=9s\n";
+        std::fs::write(units.join("a.service"), service).unwrap();
+        std::fs::write(units.join("t.timer"), "[Timer]\nOnBootSec=5s\nOnCalendar=daily\n").unwrap();
+        let log = slog::Logger::root(slog::Discard, slog::o!());
+        let mut engine = Engine::new(Root::new(dir), log, Handover::default(), Store::new(dir));
+        let names = ["a.service", "t.timer"].map(|n| UnitName::parse(n).unwrap());
+        engine.load(&names);
+        engine.start(&names).unwrap();
+        engine.begun_at = Tick(7);
+        for (i, slot) in engine.slots.iter_mut().enumerate() {
+            slot.since = Tick(i as u64 + 300);
+            slot.note = format!("note {i}");
+            slot.run.main = Some(i as i32 + 70);
+            slot.run.sessions = vec![70, 80, 90];
+            slot.run.phase = Some(PhaseRun { phase: units::schema::ExecPhase::Reload, line: 2 });
+            slot.run.pid_file = Some((Tick(1), 2));
+            slot.run.waiting = Some(Waiting::default());
+            slot.machine.step(Event::Start, Tick(1_000));
+            slot.machine.step(Event::Executed(units::schema::ExecPhase::Start), Tick(2_000));
+            slot.machine.step(Event::MainExited(Exit::Code(9), false), Tick(3_000));
+            engine.owners.insert(70, Owner::Main(Id(0)));
+        }
+        engine
+    }
+
+    #[test]
+    fn an_engine_is_the_same_after_it_was_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let before = engine(dir.path());
+        let bytes = postcard::to_stdvec(&before.keep(&mut Kept::default())).unwrap();
+        let units = postcard::to_stdvec(&before.units()).unwrap();
+        let mut after = Engine::new(
+            before.root.clone(),
+            before.log.clone(),
+            before.handover.clone(),
+            Store::new(dir.path()),
+        );
+        let units = postcard::from_bytes(&units).unwrap();
+        after.take_up(postcard::from_bytes(&bytes).unwrap(), units, &mut Arrived::default());
+        assert_eq!(before.units(), after.units());
+        assert!(before.slots.iter().zip(&after.slots).all(|(b, a)| b.machine == a.machine));
+        assert_eq!(postcard::to_stdvec(&after.keep(&mut Kept::default())).unwrap(), bytes);
+        // As another program does that did not write them.
+        let name = UnitName::parse("a.service").unwrap();
+        let kept = before.find(&name).and_then(|id| before.slot(id)).unwrap();
+        assert_eq!(after.read_units(&[name]), [(*kept.unit).clone()]);
+    }
+
+    /// A program of another build must know by its number that it can't read this.
+    #[test]
+    fn the_form_of_what_is_kept_has_a_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = engine(dir.path());
+        let bytes = postcard::to_stdvec(&engine.keep(&mut Kept::default())).unwrap();
+        let known = (1, 16_809_344_711_179_832_702);
+        assert_eq!((FORMAT, checksum(0, &bytes)), known, "raise FORMAT, and put what is left here");
+    }
+}

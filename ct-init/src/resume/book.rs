@@ -265,7 +265,7 @@ fn start(part: Part, place: u64) -> u64 {
 }
 
 /// FNV-1a over words of eight bytes.
-fn checksum(generation: u64, bytes: &[u8]) -> u64 {
+pub(crate) fn checksum(generation: u64, bytes: &[u8]) -> u64 {
     const PRIME: u64 = 0x0000_0100_0000_01b3;
     let mut sum = 0xcbf2_9ce4_8422_2325 ^ generation;
     let mut add = |word: u64| sum = (sum ^ word).wrapping_mul(PRIME).rotate_left(29);
