@@ -7,9 +7,12 @@ use nix::sys::wait::WaitStatus;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 use tests::client::{self, Watch};
 use tests::pid1::Pid1;
 use tests::rootfs::Rootfs;
+use tests::wait::Deadline;
 use units::machine::{Cause, Exit};
 use units::values::Signal;
 
@@ -307,6 +310,42 @@ fn a_crash_amid_restarts_makes_no_process_twice_and_loses_none() {
     }
 }
 
+/// On a host nothing may end PID 1: where it can't go on, it reaps.
+#[test]
+fn a_pid_1_that_must_not_end_reaps_after_too_many_crashes() {
+    if !can("a_pid_1_that_must_not_end_reaps_after_too_many_crashes") {
+        return;
+    }
+    let pid1 = Pid1::boot(|root| {
+        root.service("a", "ExecStart=/bin/sleep 1000");
+    });
+    let mut watch = pid1.ready();
+    let service = host_pid(&pid1, "a.service");
+    let (book, at) = (book(&pid1), ct_init::resume::book::FLAGS_AT);
+    book.write_all_at(&ct_init::resume::book::STAYS.to_le_bytes(), at).expect("write");
+    for _ in 0..5 {
+        anew(&pid1, &mut watch, Some(SIGSEGV));
+    }
+    pid1.signal(SIGSEGV);
+    nix::sys::signal::kill(service, nix::sys::signal::Signal::SIGKILL).expect("kill");
+    // Nobody restarts it, and it does not stay a zombie.
+    let deadline = Deadline::default();
+    while nix::sys::signal::kill(service, None).is_ok() {
+        assert!(!deadline.passed(), "it is not reaped");
+        deadline.pass(std::time::Duration::from_millis(10));
+    }
+    assert!(pid1.runs());
+    assert!(pid1.console().contains("gives up"), "{}", pid1.console());
+}
+
+fn book(pid1: &Pid1) -> fs::File {
+    let all = fs::read_dir(format!("/proc/{}/fd", pid1.pid())).expect("its descriptors").flatten();
+    let is_book =
+        |path: &PathBuf| fs::read_link(path).is_ok_and(|to| to.ends_with("memfd:ct-init-book (deleted)"));
+    let path = all.map(|e| e.path()).find(is_book).expect("its book");
+    fs::File::options().write(true).open(path).expect("open its book")
+}
+
 #[test]
 fn another_file_takes_over_and_one_that_can_not_changes_nothing() {
     if !can("another_file_takes_over_and_one_that_can_not_changes_nothing") {
@@ -331,6 +370,14 @@ fn another_file_takes_over_and_one_that_can_not_changes_nothing() {
     assert!(exe.ends_with("srv/ct-init"), "{exe:?}");
     assert_eq!(watch.state("gone.service").active, "active");
     watch.unit("gone.service", Verb::Stop).expect("it stops");
+    // One that can't read what is handed to it gives the process back to the file that it came from.
+    let book = book(&pid1);
+    book.write_all_at(&99u32.to_le_bytes(), ct_init::resume::book::FORMAT_AT).expect("write");
+    let file = fs::File::open(&program).expect("open ct-init");
+    let why = watch.reexec(Some(file.as_raw_fd())).expect_err("another form");
+    assert!(why.contains("can't read the state"), "{why}");
+    let exe = fs::read_link(format!("/proc/{}/exe", pid1.pid())).expect("its file");
+    assert!(exe.ends_with("srv/ct-init"), "{exe:?}");
     // What is no program is refused, and all goes on.
     let text = fs::File::open("/etc/hostname").expect("a file");
     let why = watch.reexec(Some(text.as_raw_fd())).expect_err("no program");

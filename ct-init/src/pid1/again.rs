@@ -49,8 +49,8 @@ impl Anew {
 }
 
 impl Pid1 {
-    /// At the end of this turn the program is executed anew and goes on with everything: from `file`, or else from its
-    /// own.
+    /// At the end of this turn the program is executed anew and goes on with everything: from `file`, or else on a host
+    /// from what is at its path now, or else from its own.
     pub fn reexec(&mut self, file: Option<OwnedFd>) {
         self.anew.ask(file, None);
     }
@@ -134,7 +134,7 @@ impl Pid1 {
         ct_sys::again::block();
         let asked = self.signals.take();
         let why = match self.write(asked.clone(), asker, true) {
-            Ok(()) => ct_sys::again::execute(file.as_ref().map(AsFd::as_fd)).desc().to_owned(),
+            Ok(()) => self.execute(file.as_ref()),
             Err(e) => e.to_string(),
         };
         asked.into_iter().for_each(|a| self.signals.ask(a));
@@ -143,6 +143,17 @@ impl Pid1 {
         self.anew.changed = true;
         warn!(self.log, "can't be executed anew"; "why" => &why);
         self.answer(asker, Err(format!("execute ct-init anew: {why}")));
+    }
+
+    /// Why it could not be executed.
+    fn execute(&self, file: Option<&OwnedFd>) -> String {
+        if let (None, true) = (file, self.anew.stays)
+            && let Some(usual) = crate::resume::usual_file()
+        {
+            let why = ct_sys::again::execute(Some(usual.as_fd()));
+            warn!(self.log, "can't execute what is at its path now"; "why" => why.desc());
+        }
+        ct_sys::again::execute(file.map(AsFd::as_fd)).desc().to_owned()
     }
 
     fn answer(&mut self, asker: Option<(usize, u32)>, result: Result<(), String>) {

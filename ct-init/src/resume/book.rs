@@ -24,7 +24,10 @@ use units::values::Tick;
 pub const FORMAT: u32 = 1;
 const MAGIC: u64 = u64::from_le_bytes(*b"ct-init\x01");
 
-const FLAGS_AT: u64 = 20;
+/// Where the format is.
+pub const FORMAT_AT: u64 = 8;
+/// Where the flags are.
+pub const FLAGS_AT: u64 = 20;
 const CRASHES_AT: u64 = 128;
 const FELL_BACK_AT: u64 = 256;
 /// So many crashes are remembered.

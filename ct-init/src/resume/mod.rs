@@ -41,6 +41,15 @@ pub fn own_file() -> std::io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(own, first)?)
 }
 
+/// What is now at the path that this program was executed from: the new one after an upgrade. Only for a program that
+/// was found by its path: a container's was not, and a path would be one of its own files.
+pub fn usual_file() -> Option<OwnedFd> {
+    let path = std::fs::read_link("/proc/self/exe").ok()?;
+    let path = path.to_str()?;
+    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    crate::root::Root::new("/").open(path, rustix::fs::OFlags::PATH).ok()
+}
+
 /// From now on a bug has `own`, which stays open, executed anew. `stays` is for a PID 1 that must not end.
 pub fn arm(book: &Book, own: &OwnedFd, stays: bool) -> Result<(), std::io::Error> {
     let number = book.as_fd().as_raw_fd().to_string();
@@ -75,7 +84,9 @@ pub fn main(fd: RawFd) -> ExitCode {
     if let Err(e) = arm(&book, &own, stays) {
         error!(log, "can't be executed anew after a bug"; "why" => %e);
     }
-    if format != FORMAT {
+    // Who is given it back has written it, whatever it says.
+    let given_back = book.flags() & GIVEN_BACK != 0;
+    if format != FORMAT && !given_back {
         return give_back(&log, &book, before);
     }
     let crash = book.take_crash();
@@ -89,7 +100,6 @@ pub fn main(fd: RawFd) -> ExitCode {
     let again = crash.is_some() && book.falls_back_again();
     let diary = book.diary();
     let arrived = Arrived::only(&snapshot.fds, &[book.as_fd().as_raw_fd(), own.as_raw_fd()]);
-    let given_back = book.flags() & GIVEN_BACK != 0;
     book.set_flags(book.flags() & !GIVEN_BACK);
     if let Err(e) = book.sign(own.as_fd()) {
         error!(log, "can't sign its book"; "why" => %e);
@@ -98,6 +108,7 @@ pub fn main(fd: RawFd) -> ExitCode {
         true => book.read::<Vec<Unit>>(Part::Units),
         false => None,
     };
+    let units = units.filter(|units| units.len() >= snapshot.engine.names().len());
     let found = Found { snapshot, units, arrived, book, diary, again, crash, crashes, given_back, stays };
     match Pid1::resume(found, own, log.clone(), waiting) {
         Ok(pid1) => pid1.go_on(),
