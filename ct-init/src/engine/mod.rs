@@ -220,6 +220,11 @@ impl Engine {
         }
     }
 
+    /// Whether jobs are under way.
+    pub fn is_busy(&self) -> bool {
+        self.graph.is_some()
+    }
+
     /// Asks the graph of all units.
     fn ask<T>(&mut self, question: impl FnOnce(&Graph) -> T) -> T {
         let graph = self.graph.take().unwrap_or_else(|| self.make_graph());

@@ -27,6 +27,8 @@ use std::path::Path;
 pub(super) struct Anew {
     /// The state is not what the book says.
     pub(super) changed: bool,
+    /// Jobs were under way when it was written last.
+    busy: bool,
     /// Which build of this program it is.
     program: Option<Program>,
     /// It is to be executed anew.
@@ -77,7 +79,7 @@ impl Pid1 {
             Ok(book) => self.engine.book = Some(book),
             Err(e) => error!(self.log, "can't be executed anew after a bug"; "why" => %e),
         }
-        self.anew.changed = true;
+        (self.anew.changed, self.anew.busy) = (true, true);
     }
 
     /// After a turn: the book says what is.
@@ -88,6 +90,12 @@ impl Pid1 {
         if let Err(e) = self.write(Vec::new(), None, false) {
             // The state before it still counts.
             warn!(self.log, "can't write down its state"; "why" => %e);
+        }
+        // The first time that all is quiet: what it took to write it down is not needed soon.
+        let busy = self.engine.is_busy();
+        if std::mem::replace(&mut self.anew.busy, busy) && !busy {
+            ct_sys::proc::trim_heap();
+            ct_sys::proc::forget_code();
         }
     }
 
@@ -198,7 +206,7 @@ impl Pid1 {
             next_link: snapshot.next_link,
             again: BTreeSet::from([Source::Signals]),
             doomed: snapshot.doomed,
-            anew: Anew { changed: true, program, asked: None, stays },
+            anew: Anew { changed: true, busy: true, program, asked: None, stays },
             waiting,
             log,
         };

@@ -110,9 +110,14 @@ pub fn arm(
 }
 
 fn catch() -> Result<(), Errno> {
-    let memory = vec![0u8; STACK].leak();
-    let stack = libc::stack_t { ss_sp: memory.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK };
-    // SAFETY: the memory is never freed and used by nothing else.
+    let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // Pages of its own, that exist once they are used. SAFETY: a fresh mapping at an address of the kernel's choice.
+    let memory = unsafe { libc::mmap(null_mut(), STACK, prot, flags, -1, 0) };
+    if memory == libc::MAP_FAILED {
+        return Err(Errno::last());
+    }
+    let stack = libc::stack_t { ss_sp: memory, ss_flags: 0, ss_size: STACK };
+    // SAFETY: the memory is never unmapped and used by nothing else.
     check(unsafe { libc::sigaltstack(&raw const stack, null_mut()) }.into())?;
     // SAFETY: sigaction is plain data; the handler has the signature that SA_SIGINFO asks for.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
