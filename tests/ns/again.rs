@@ -307,6 +307,7 @@ fn a_crash_amid_restarts_makes_no_process_twice_and_loses_none() {
         let status = pid1.wait();
         assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
         assert_eq!(log.matches("has crashed and goes on").count(), 5, "{log}");
+        assert!(!log.contains("nobody saw how"), "{log}");
     }
 }
 
