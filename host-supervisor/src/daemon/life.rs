@@ -126,7 +126,14 @@ impl Daemon {
                 return self.queue.push_back((name.to_owned(), refused));
             }
         };
+        let group = spec.group.clone();
         if let Err(why) = self.try_launch(name, spec) {
+            if let Some(c) =
+                self.fleet.get_mut(name).filter(|_| observe::populated(&self.facts.cgroups, &group))
+            {
+                // Of an earlier supervisor's time: the next try goes on beside what does not end.
+                c.generation += 1;
+            }
             self.could_not(name, Fault::new(FaultKind::Failed, why));
             self.queue.push_back((name.to_owned(), Event::SetupFailed(ExecPhase::Start)));
         }
@@ -306,19 +313,27 @@ impl Daemon {
             return self.nothing_runs(name);
         };
         let guest = matches!(run.spec.init, Init::Guest(_));
-        let spec = run.spec.clone();
-        if run.frozen {
-            self.freeze(name, false);
-        }
-        // A container at its CPU quota would take all the longer to stop.
-        self.carry_steps(name, plan::lift(&spec));
+        self.lift(name);
         if guest || self.tell(name, &Request::Shutdown).is_err() {
             // SIGRTMIN+3 halts systemd; ct-init takes it as well when its link is gone.
             self.signal(name, libc::SIGRTMIN() + 3);
         }
     }
 
+    /// A container that is frozen, or at its limits of CPU or disk, would take all the longer to stop.
+    fn lift(&mut self, name: &str) {
+        let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) else { return };
+        let frozen = std::mem::take(&mut run.frozen);
+        let plan = plan::lift(&run.spec, &self.facts.cgroups);
+        self.carry_steps(name, plan);
+        if frozen {
+            // It could not say so while it was frozen.
+            self.queue.push_back((name.to_owned(), Event::Alive));
+        }
+    }
+
     fn kill(&mut self, name: &str) {
+        self.lift(name);
         let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else {
             return self.nothing_runs(name);
         };
@@ -375,6 +390,7 @@ impl Daemon {
             }
             self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
             self.remove_leftovers(name, &run.spec);
+            self.leave_behind(name, run);
         }
     }
 
@@ -403,6 +419,9 @@ impl Daemon {
         };
         if let (Some(how), Ok(unit)) = (how, UnitName::parse_short(name, "container")) {
             self.jobs.ended(&unit, how);
+        }
+        if self.fleet.get(name).is_some_and(|c| matches!(c.machine.state(), State::Stuck { .. })) {
+            self.report_stuck(name);
         }
         let note = self.fleet.get(name).map_or(String::new(), |c| c.note.clone());
         self.boot_ended(name, outcome, &note);
