@@ -104,6 +104,39 @@ fn a_container_whose_pid_1_is_killed_comes_back_or_has_failed() {
     s.finish();
 }
 
+/// Its row among the last ends said how the run before had ended.
+#[test]
+fn a_container_that_is_killed_on_request_is_not_told_as_its_end_before() {
+    if !can("a_container_that_is_killed_on_request_is_not_told_as_its_end_before") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        // No ct-init, so that nothing in it could end politely before it is killed.
+        s.container("web", "Init=/srv/init\nRestart=on-failure\nRestartSec=1ms")
+            .script("srv/init", "while :; do sleep 1000; done");
+    });
+    s.ct(&["start", "web"]).ok();
+    let mut events = s.events();
+    s.ct(&["kill", "-s", "KILL", "web"]).ok();
+    events.until("its end", |e| e["event"] == "exit");
+    s.until("web", "running");
+    s.ct(&["stop", "--now", "web"]).ok();
+    s.ct(&["start", "web"]).ok();
+    s.ct(&["restart", "--now", "web"]).ok();
+    s.ct(&["stop", "--now", "web"]).ok();
+    let status: serde_json::Value =
+        serde_json::from_str(&s.ct(&["status", "web", "--json"]).ok()).expect("JSON");
+    let rows = status["exits"].as_array().expect("a list").iter();
+    let causes: Vec<&str> = rows.filter_map(|r| r["cause"].as_str()).collect();
+    assert_eq!(causes.len(), 4, "{causes:?}");
+    assert_eq!(
+        (causes[0], causes[2], causes[3]),
+        ("killed on request", "killed on request", "ended by SIGKILL")
+    );
+    drop(events);
+    s.finish();
+}
+
 #[test]
 fn a_container_that_only_crashes_is_given_up() {
     if !can("a_container_that_only_crashes_is_given_up") {

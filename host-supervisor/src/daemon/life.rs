@@ -19,6 +19,7 @@ use units::UnitName;
 use units::graph::{Ended, Job};
 use units::machine::{Cause, Event, Exit, Intent, Outcome, State};
 use units::schema::ExecPhase;
+use units::values::Signal;
 
 /// How a child ends that did not come to its exec: nobody let it go, or an operation before it failed.
 const NEVER_EXECUTED: Exit = Exit::Code(127);
@@ -284,7 +285,7 @@ impl Daemon {
             state::ended(exit, leave, oom).into_iter().partition(|e| *e == Event::Empty);
         before.into_iter().for_each(|e| self.step(name, e));
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let cause = c.machine.cause().map_or_else(|| words::exit(exit), |cause| c.reason(cause));
+        let cause = cause_of_row(c, exit);
         if news {
             let at = ct_init::clock::wall().max(running.started);
             let lasted = (at - running.started) / 1_000_000;
@@ -550,6 +551,26 @@ impl Daemon {
         };
         self.tell_followers(&row);
         self.events.push(row);
+    }
+}
+
+/// How this run's end reads among the last ones. Not [`units::machine::Machine::cause`]: where this run has none of its
+/// own, that is the one before.
+fn cause_of_row(c: &super::fleet::Container, exit: Exit) -> String {
+    match (c.machine.state(), exit) {
+        (State::Stopping { cause: Some(cause), .. } | State::Stuck { cause, .. }, _) => c.reason(*cause),
+        (State::Stopping { cause: None, .. }, Exit::Signal(Signal(9))) => "killed on request".to_owned(),
+        (State::Stopping { cause: None, .. }, _) => words::exit(exit),
+        (
+            State::Down(_)
+            | State::Starting { .. }
+            | State::Up { .. }
+            | State::Exited { .. }
+            | State::Reloading { .. }
+            | State::Waiting { .. }
+            | State::Failed(_),
+            _,
+        ) => words::exit(exit),
     }
 }
 
