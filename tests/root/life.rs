@@ -298,6 +298,13 @@ fn a_stop_during_the_back_off_is_final() {
     });
     let _ = s.ct(&["start", "--no-wait", "web"]);
     s.until("web", "restarting");
+    let why = s.ct(&["why", "web"]).ok();
+    for word in ["exited with code 1; starts again in ", "(start 2 of 5 in 10s)"] {
+        assert!(why.contains(word), "{word:?} is not in {why:?}");
+    }
+    // Never sooner, and up to a quarter later.
+    let seconds = why.split("again in ").nth(1).and_then(|t| t.split(' ').next()?.parse::<u32>().ok());
+    assert!(seconds.is_some_and(|s| (3590..=4500).contains(&s)), "{why}");
     s.ct(&["stop", "web"]).ok();
     assert_eq!(s.state("web"), "stopped");
     s.finish();

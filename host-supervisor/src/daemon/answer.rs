@@ -222,8 +222,9 @@ fn counts(c: &Container) -> String {
             false => format!("start {next} of {burst} in {span}"),
         }
     });
-    let row = format!("{} restarts in a row", c.machine.tries());
-    format!(" ({})", [Some(row), limit].into_iter().flatten().collect::<Vec<_>>().join("; "))
+    let row = Some(c.machine.tries()).filter(|n| *n > 0).map(|n| format!("restarts in a row: {n}"));
+    let all: Vec<String> = row.into_iter().chain(limit).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join("; ")) }
 }
 
 /// Why it is not started any more, and what it last died of.

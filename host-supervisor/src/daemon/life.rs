@@ -195,8 +195,13 @@ impl Daemon {
         info!(self.log, "started"; "ct" => name, "pid" => pid);
         self.queue.push_back((name.to_owned(), Event::Forked(ExecPhase::Start)));
         if ct_init {
-            // Its socket listens already; what is said now waits for it.
-            self.connect(name).map_err(|e| e.to_string())?;
+            // Its socket listens already; what is said now waits for it. One that refuses has ended by now: how, its
+            // pidfd tells.
+            match self.connect(name) {
+                Err(e) if !self.refuses(name) => return Err(e.to_string()),
+                Err(_) => info!(self.log, "ended before anything could be said"; "ct" => name),
+                Ok(()) => {}
+            }
         }
         Ok(())
     }
