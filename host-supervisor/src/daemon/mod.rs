@@ -9,6 +9,7 @@ mod keeper;
 mod life;
 mod link;
 mod lock;
+mod pace;
 mod read;
 mod set;
 mod stuck;
