@@ -81,7 +81,7 @@ chaos:
 	tools/setup
 	$(MAKE) --no-print-directory programs
 	CT_BIN_DIR='$(BIN)' CT_CHAOS_ROUNDS=$(or $(CT_CHAOS_ROUNDS),3000) CT_CHAOS_CYCLES=$(or $(CT_CHAOS_CYCLES),10000) \
-	  $(CARGO) test --locked -p tests --test chaos -- --include-ignored
+	  $(CARGO) test --locked -p tests --test chaos
 
 bench:
 	tests/bench/setup

@@ -2,6 +2,7 @@
 use crate::tally::reap;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::PollFlags;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::fd::AsFd;
@@ -109,6 +110,8 @@ pub(crate) struct Fleet {
     pub(crate) members: Vec<Member>,
     /// PID 1s that may have become children of the test.
     pub(crate) orphans: BTreeSet<i32>,
+    pub(crate) killed_supervisors: Cell<u32>,
+    pub(crate) killed_keepers: u32,
     began: Instant,
 }
 
@@ -122,7 +125,15 @@ impl Fleet {
         Rootfs::new(&base);
         let members = (0..CONTAINERS).map(|i| member(&s, &base, i)).collect();
         s.run();
-        let f = Fleet { small, s, members, orphans: BTreeSet::new(), began: Instant::now() };
+        let f = Fleet {
+            small,
+            s,
+            members,
+            orphans: BTreeSet::new(),
+            killed_supervisors: Cell::new(0),
+            killed_keepers: 0,
+            began: Instant::now(),
+        };
         let names: Vec<&str> = f.members.iter().map(|m| m.name.as_str()).collect();
         f.s.ct(&[&["start"], names.as_slice()].concat()).ok();
         names.iter().for_each(|n| drop(f.s.ct(&["set", n, "CPUWeight=100"]).ok()));
@@ -188,6 +199,7 @@ impl Fleet {
         }
         let _ended_already = ct_sys::proc::pidfd_send_signal(pidfd.as_fd(), nix::libc::SIGKILL);
         assert!(Deadline::default().ready(pidfd.as_fd(), PollFlags::POLLIN), "it outlives SIGKILL");
+        self.killed_supervisors.set(self.killed_supervisors.get() + 1);
     }
 
     /// SIGKILL to the keeper: its supervisor leaves, and its containers run on.
@@ -204,6 +216,7 @@ impl Fleet {
             }
         }
         self.s.end(nix::libc::SIGKILL);
+        self.killed_keepers += 1;
     }
 
     /// The supervisor, or the keeper, stands still while `then` happens.

@@ -49,20 +49,22 @@ const DEEDS: &[(u64, Deed)] = &[
     (3, Deed::Drain),
 ];
 
-/// Without a number of rounds, so long.
-const BUDGET: Duration = Duration::from_secs(40);
+/// Without a number of rounds, so long …
+const BUDGET: Duration = Duration::from_secs(60);
+/// … and with this seed: what chance there is then is the machine's.
+const SEED: u64 = 21_915;
 /// So much more memory is not a leak.
 const SLACK: u64 = 8 << 20;
 
 #[test]
-#[ignore = "random and long: make chaos runs it"]
 fn whatever_is_killed_what_was_asked_for_holds() {
     if !can("whatever_is_killed_what_was_asked_for_holds") {
         return;
     }
-    let clock = Instant::now().elapsed().subsec_nanos() ^ std::process::id();
-    let seed = number("CT_CHAOS_SEED", u64::from(clock));
     let rounds = number("CT_CHAOS_ROUNDS", 0);
+    let any =
+        || u64::from(std::process::id()) << 20 | u64::from(Instant::now().elapsed().subsec_nanos() >> 4);
+    let seed = number("CT_CHAOS_SEED", if rounds == 0 { SEED } else { any() });
     say(&format!("chaos: CT_CHAOS_SEED={seed}"));
     let mut f = Fleet::new();
     let before = Tally::of(&f.s);
@@ -89,10 +91,12 @@ fn whatever_is_killed_what_was_asked_for_holds() {
     let now = [resident(f.s.pid()), resident(f.s.serving())];
     assert!(memory.iter().zip(now).all(|(was, is)| is <= was + SLACK), "memory: {memory:?} → {now:?}");
     say(&format!(
-        "chaos: seed {seed}, {done} rounds in {:.0} s, {:.0} rounds a minute; {lines} lines, {ends} exits, \
-         memory of the supervisor {} → {} KiB",
+        "chaos: seed {seed}, {done} rounds in {:.0} s, {:.0} rounds a minute; {} supervisors and {} keepers killed; \
+         {lines} lines, {ends} exits, memory of the supervisor {} → {} KiB",
         took.as_secs_f64(),
         done as f64 * 60.0 / took.as_secs_f64(),
+        f.killed_supervisors.get(),
+        f.killed_keepers,
         memory[1] >> 10,
         now[1] >> 10
     ));

@@ -24,7 +24,8 @@ fn outcome(unit: &str, machine: Machine) -> String {
         Ok(spec) => spec,
     };
     let (start, release) = cases::plans(&spec, machine);
-    let mut text = format!("{start}{release}");
+    let lift = cases::lift(&spec, machine);
+    let mut text = format!("{start}{lift}{release}");
     for line in &spec.not_in_force {
         let _ = writeln!(text, "not in force: {line}");
     }

@@ -147,6 +147,39 @@ fn a_container_whose_pid_1_is_killed_comes_back_or_has_failed() {
     s.finish();
 }
 
+/// Its row among the last ends said how the run before had ended.
+#[test]
+fn a_container_that_is_killed_on_request_is_not_told_as_its_end_before() {
+    if !can("a_container_that_is_killed_on_request_is_not_told_as_its_end_before") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        // No ct-init, so that nothing in it could end politely before it is killed.
+        s.container("web", "Init=/srv/init\nRestart=on-failure\nRestartSec=1ms")
+            .script("srv/init", "while :; do sleep 1000; done");
+    });
+    s.ct(&["start", "web"]).ok();
+    let mut events = s.events();
+    s.ct(&["kill", "-s", "KILL", "web"]).ok();
+    events.until("its end", |e| e["event"] == "exit");
+    s.until("web", "running");
+    s.ct(&["stop", "--now", "web"]).ok();
+    s.ct(&["start", "web"]).ok();
+    s.ct(&["restart", "--now", "web"]).ok();
+    s.ct(&["stop", "--now", "web"]).ok();
+    let status: serde_json::Value =
+        serde_json::from_str(&s.ct(&["status", "web", "--json"]).ok()).expect("JSON");
+    let rows = status["exits"].as_array().expect("a list").iter();
+    let causes: Vec<&str> = rows.filter_map(|r| r["cause"].as_str()).collect();
+    assert_eq!(causes.len(), 4, "{causes:?}");
+    assert_eq!(
+        (causes[0], causes[2], causes[3]),
+        ("killed on request", "killed on request", "ended by SIGKILL")
+    );
+    drop(events);
+    s.finish();
+}
+
 #[test]
 fn a_container_that_only_crashes_is_given_up() {
     if !can("a_container_that_only_crashes_is_given_up") {
@@ -308,6 +341,13 @@ fn a_stop_during_the_back_off_is_final() {
     });
     let _ = s.ct(&["start", "--no-wait", "web"]);
     s.until("web", "restarting");
+    let why = s.ct(&["why", "web"]).ok();
+    for word in ["exited with code 1; starts again in ", "(start 2 of 5 in 10s)"] {
+        assert!(why.contains(word), "{word:?} is not in {why:?}");
+    }
+    // Never sooner, and up to a quarter later.
+    let seconds = why.split("again in ").nth(1).and_then(|t| t.split(' ').next()?.parse::<u32>().ok());
+    assert!(seconds.is_some_and(|s| (3590..=4500).contains(&s)), "{why}");
     s.ct(&["stop", "web"]).ok();
     assert_eq!(s.state("web"), "stopped");
     s.finish();

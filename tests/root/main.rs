@@ -7,6 +7,7 @@ mod life;
 mod limits;
 mod mistakes;
 mod ready;
+mod stops;
 
 use tests::need::{Need, have};
 

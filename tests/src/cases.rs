@@ -152,6 +152,11 @@ pub fn spec(unit: &Unit, machine: Machine) -> Result<Spec, String> {
     resolve(unit, &machine.facts(), &given).map_err(|e| e.to_string())
 }
 
+/// What is lifted before a stop.
+pub fn lift(spec: &Spec, machine: Machine) -> Plan {
+    plan::lift(spec, &machine.facts().cgroups)
+}
+
 /// The plans of a spec: start and release.
 pub fn plans(spec: &Spec, machine: Machine) -> (Plan, Plan) {
     let (cgroups, paths) = (machine.facts().cgroups, paths());

@@ -1,6 +1,9 @@
 //! need: a test that lacks what it needs says so, is counted, and fails where everything is installed. Installs nothing.
 use std::path::Path;
 
+/// Where the v1 freezer is.
+pub const FREEZER: &str = "/sys/fs/cgroup/freezer";
+
 /// What a test needs of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -10,6 +13,8 @@ pub enum Need {
     Program(&'static str, &'static str),
     /// A cgroup v2 tree anywhere.
     Unified,
+    /// The v1 freezer: what it holds takes not even SIGKILL.
+    Freezer,
 }
 
 impl Need {
@@ -22,7 +27,10 @@ impl Need {
             Need::Unified if host_supervisor::facts::probe().cgroups.unified.is_none() => {
                 Some("needs a cgroup v2 tree".into())
             }
-            Need::Root | Need::Program(..) | Need::Unified => None,
+            Need::Freezer if !Path::new(FREEZER).is_dir() => {
+                Some(format!("needs the v1 freezer at {FREEZER}"))
+            }
+            Need::Root | Need::Program(..) | Need::Unified | Need::Freezer => None,
         }
     }
 }

@@ -169,7 +169,7 @@ fn a_program_that_is_older_than_the_state_takes_over_only_by_force() {
     ended(&old);
     assert_ne!(host.supervisor(), before);
     host.until("db is started again", |h| h.starts("db") == 2);
-    host.lives("web", "running", 0, &["ended by SIGKILL"]);
+    host.lives("web", "running", 0, &["killed on request"]);
     assert_eq!(host.pid("web"), web);
     assert!(host.said().contains("set aside as"), "{}", host.said());
     assert!(host.life_of("db").with_extension("json.bad").exists());

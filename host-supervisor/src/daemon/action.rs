@@ -11,6 +11,7 @@ impl Daemon {
     /// Its start limit is hit.
     pub(super) fn limit_action(&mut self, name: &str) {
         warn!(self.log, "started too often, left down"; "ct" => name);
+        self.event(name, None, "startlimit", "started too often, left down");
         self.ask_host(name, "StartLimitAction=", |unit| unit.start_limit_action);
     }
 

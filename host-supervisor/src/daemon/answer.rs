@@ -105,7 +105,7 @@ impl Daemon {
             }
             State::Failed(Cause::StartLimit) => and(limited(c), &c.asked),
             State::Failed(cause) => and(c.reason(*cause), &c.asked),
-            State::Stuck { .. } => "its processes do not end, not even by SIGKILL".to_owned(),
+            State::Stuck { cause, .. } => c.reason(*cause),
         }
     }
 
@@ -188,6 +188,8 @@ impl Daemon {
                     let Some(run) = self.fleet.get(unit.stem()).and_then(|c| c.run.as_ref()) else {
                         continue;
                     };
+                    let lift = plan::lift(&run.spec, &self.facts.cgroups);
+                    steps.extend(lift.to_string().lines().map(str::to_owned));
                     steps.push(format!("ask {} to stop", unit.stem()));
                     let plan = plan::release(&run.spec, &self.facts.cgroups, &self.paths);
                     steps.extend(plan.to_string().lines().map(str::to_owned));
@@ -220,8 +222,9 @@ fn counts(c: &Container) -> String {
             false => format!("start {next} of {burst} in {span}"),
         }
     });
-    let row = format!("{} restarts in a row", c.machine.tries());
-    format!(" ({})", [Some(row), limit].into_iter().flatten().collect::<Vec<_>>().join("; "))
+    let row = Some(c.machine.tries()).filter(|n| *n > 0).map(|n| format!("restarts in a row: {n}"));
+    let all: Vec<String> = row.into_iter().chain(limit).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", all.join("; ")) }
 }
 
 /// Why it is not started any more, and what it last died of.

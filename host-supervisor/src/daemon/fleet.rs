@@ -221,6 +221,8 @@ impl Fleet {
     }
     /// Nothing runs and nothing is on its way.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.all.values().all(|c| c.machine.is_at_rest())
+        // What is stuck can't be waited for.
+        let over = |c: &Container| c.machine.is_at_rest() || matches!(c.machine.state(), State::Stuck { .. });
+        self.all.values().all(over)
     }
 }

@@ -17,15 +17,13 @@ use slog::{info, warn};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
 use units::UnitName;
-use units::graph::{Ended, Job};
+use units::graph::Ended;
 use units::machine::{Cause, Event, Exit, Intent, Outcome, State};
 use units::schema::ExecPhase;
+use units::values::Signal;
 
 /// How a child ends that did not come to its exec: nobody let it go, or an operation before it failed.
 const NEVER_EXECUTED: Exit = Exit::Code(127);
-/// Above this share of time in which tasks waited for memory or disk (PSI "some", the last ten seconds), starts are
-/// paced. CPU pressure alone is no reason: starting is work.
-const BUSY_PERCENT: f32 = 40.0;
 
 impl Daemon {
     /// One event for one container, and all that follows from it.
@@ -127,7 +125,14 @@ impl Daemon {
                 return self.queue.push_back((name.to_owned(), refused));
             }
         };
+        let group = spec.group.clone();
         if let Err(why) = self.try_launch(name, spec) {
+            if let Some(c) =
+                self.fleet.get_mut(name).filter(|_| observe::populated(&self.facts.cgroups, &group))
+            {
+                // Of an earlier supervisor's time: the next try goes on beside what does not end.
+                c.generation += 1;
+            }
             self.could_not(name, Fault::new(FaultKind::Failed, why));
             self.queue.push_back((name.to_owned(), Event::SetupFailed(ExecPhase::Start)));
         }
@@ -189,8 +194,13 @@ impl Daemon {
         info!(self.log, "started"; "ct" => name, "pid" => pid);
         self.queue.push_back((name.to_owned(), Event::Forked(ExecPhase::Start)));
         if ct_init {
-            // Its socket listens already; what is said now waits for it.
-            self.connect(name).map_err(|e| e.to_string())?;
+            // Its socket listens already; what is said now waits for it. One that refuses has ended by now: how, its
+            // pidfd tells.
+            match self.connect(name) {
+                Err(e) if !self.refuses(name) => return Err(e.to_string()),
+                Err(_) => info!(self.log, "ended before anything could be said"; "ct" => name),
+                Ok(()) => {}
+            }
         }
         Ok(())
     }
@@ -279,7 +289,7 @@ impl Daemon {
             state::ended(exit, leave, oom).into_iter().partition(|e| *e == Event::Empty);
         before.into_iter().for_each(|e| self.step(name, e));
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let cause = c.machine.cause().map_or_else(|| words::exit(exit), |cause| c.reason(cause));
+        let cause = cause_of_row(c, exit);
         if news {
             let at = ct_init::clock::wall().max(running.started);
             let lasted = (at - running.started) / 1_000_000;
@@ -308,19 +318,27 @@ impl Daemon {
             return self.nothing_runs(name);
         };
         let guest = matches!(run.spec.init, Init::Guest(_));
-        let spec = run.spec.clone();
-        if run.frozen {
-            self.freeze(name, false);
-        }
-        // A container at its CPU quota would take all the longer to stop.
-        self.carry_steps(name, plan::lift(&spec));
+        self.lift(name);
         if guest || self.tell(name, &Request::Shutdown).is_err() {
             // SIGRTMIN+3 halts systemd; ct-init takes it as well when its link is gone.
             self.signal(name, libc::SIGRTMIN() + 3);
         }
     }
 
+    /// A container that is frozen, or at its limits of CPU or disk, would take all the longer to stop.
+    fn lift(&mut self, name: &str) {
+        let Some(run) = self.fleet.get_mut(name).and_then(|c| c.run.as_mut()) else { return };
+        let frozen = std::mem::take(&mut run.frozen);
+        let plan = plan::lift(&run.spec, &self.facts.cgroups);
+        self.carry_steps(name, plan);
+        if frozen {
+            // It could not say so while it was frozen.
+            self.queue.push_back((name.to_owned(), Event::Alive));
+        }
+    }
+
     fn kill(&mut self, name: &str) {
+        self.lift(name);
         let Some(run) = self.fleet.get(name).and_then(|c| c.run.as_ref()) else {
             return self.nothing_runs(name);
         };
@@ -377,6 +395,7 @@ impl Daemon {
             }
             self.sources.remove(&run.pidfd.as_raw_fd(), run.ended);
             self.remove_leftovers(name, &run.spec);
+            self.leave_behind(name, run);
         }
     }
 
@@ -405,6 +424,9 @@ impl Daemon {
         };
         if let (Some(how), Ok(unit)) = (how, UnitName::parse_short(name, "container")) {
             self.jobs.ended(&unit, how);
+        }
+        if self.fleet.get(name).is_some_and(|c| matches!(c.machine.state(), State::Stuck { .. })) {
+            self.report_stuck(name);
         }
         let note = self.fleet.get(name).map_or(String::new(), |c| c.note.clone());
         self.boot_ended(name, outcome, &note);
@@ -441,74 +463,6 @@ impl Daemon {
         self.fleet.all.iter().filter(|(_, c)| held(c)).map(|(n, _)| unit_name(n)).collect()
     }
 
-    /// Starts and stops whatever the graph lets go now, starts only as many at once as the machine takes.
-    pub(crate) fn pump(&mut self) {
-        self.held.extend(self.jobs.ready());
-        while let Some(i) = self.next_job() {
-            let Some(job) = self.held.remove(i) else { return };
-            {
-                let (unit, event) = match job {
-                    Job::Start(unit) => (unit, Event::Start),
-                    Job::Stop(unit) => (unit, Event::Stop),
-                    Job::Refuse(unit, on) => {
-                        self.note(unit.stem(), format!("{} did not come up", on.stem()));
-                        (unit, Event::Refuse(Cause::Dependency))
-                    }
-                };
-                self.begin(&unit, event);
-            }
-            self.held.extend(self.jobs.ready());
-        }
-    }
-
-    /// The first job that may begin: a stop always, a start while there is room.
-    fn next_job(&self) -> Option<usize> {
-        let starting =
-            self.fleet.all.values().filter(|c| matches!(c.machine.state(), State::Starting { .. })).count();
-        let room = starting < self.room();
-        self.held.iter().position(|j| room || !matches!(j, Job::Start(_)))
-    }
-
-    /// How many may be on their way up at once: many while the machine has time for them, few while it has not.
-    fn room(&self) -> usize {
-        let cpus = self.facts.cpus.len();
-        match (self.conf.start_parallel, observe::pressure()) {
-            (Some(n), _) => usize::try_from(n).unwrap_or(usize::MAX),
-            (None, Some(p)) if p > BUSY_PERCENT => cpus.max(2),
-            (None, _) => 8 * cpus.max(2),
-        }
-    }
-
-    /// One job; a container that is where the job wants it ends the job at once.
-    fn begin(&mut self, unit: &UnitName, event: Event) {
-        let already = match self.fleet.get(unit.stem()) {
-            None => Some(Ended::Failed),
-            Some(c) if event == Event::Start && c.machine.is_up() => Some(Ended::Done),
-            Some(c) if event == Event::Stop && c.machine.is_at_rest() => Some(Ended::Done),
-            Some(_) => None,
-        };
-        match already {
-            Some(how) => {
-                self.jobs.ended(unit, how);
-                if self.fleet.get_mut(unit.stem()).is_some_and(|c| c.queued.take().is_some()) {
-                    self.keep(unit.stem());
-                }
-                if event == Event::Stop {
-                    // Whoever waits for a start that had not begun hears that nothing comes of it.
-                    let (kind, outcome) = (FaultKind::Failed, Outcome::Down);
-                    let replies = self.waiters.announced(unit.stem(), outcome, kind, "");
-                    self.send(replies);
-                }
-            }
-            None => {
-                if event == Event::Start {
-                    self.boot_began(unit.stem());
-                }
-                self.step(unit.stem(), event);
-            }
-        }
-    }
-
     fn kind(&mut self, name: &str, kind: FaultKind) {
         if let Some(c) = self.fleet.get_mut(name) {
             c.kind = kind;
@@ -533,6 +487,26 @@ impl Daemon {
         };
         self.tell_followers(&row);
         self.events.push(row);
+    }
+}
+
+/// How this run's end reads among the last ones. Not [`units::machine::Machine::cause`]: where this run has none of its
+/// own, that is the one before.
+fn cause_of_row(c: &super::fleet::Container, exit: Exit) -> String {
+    match (c.machine.state(), exit) {
+        (State::Stopping { cause: Some(cause), .. } | State::Stuck { cause, .. }, _) => c.reason(*cause),
+        (State::Stopping { cause: None, .. }, Exit::Signal(Signal(9))) => "killed on request".to_owned(),
+        (State::Stopping { cause: None, .. }, _) => words::exit(exit),
+        (
+            State::Down(_)
+            | State::Starting { .. }
+            | State::Up { .. }
+            | State::Exited { .. }
+            | State::Reloading { .. }
+            | State::Waiting { .. }
+            | State::Failed(_),
+            _,
+        ) => words::exit(exit),
     }
 }
 

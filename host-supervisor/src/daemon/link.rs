@@ -1,11 +1,12 @@
 //! link: the control connection to one ct-init. What comes from there is hostile: bounded, checked, never believed
 //! about the host.
 use super::{Daemon, Source, now};
-use crate::apply::connect;
+use crate::apply::{Cause, connect};
 use crate::control::protocol::{Fault, FaultKind};
 use ct_init::proto::{Report, Request, UnitStatus, VERSION};
 use ct_init::wire::{Wire, WireError, decode};
 use mio::Token;
+use nix::errno::Errno;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 use units::machine::Event;
@@ -49,6 +50,12 @@ impl Daemon {
     pub(crate) fn socket_to(&self, name: &str) -> Result<OwnedFd, Fault> {
         let path = self.paths.run_of(name).join("init.sock");
         connect(&path).map_err(|e| Fault::new(FaultKind::Failed, format!("{name}: reach ct-init: {e}")))
+    }
+
+    /// Whether nobody listens on a container's socket any more.
+    pub(crate) fn refuses(&self, name: &str) -> bool {
+        let tried = connect(&self.paths.run_of(name).join("init.sock"));
+        matches!(tried, Err(Cause::Errno(Errno::ECONNREFUSED)))
     }
 
     pub(crate) fn unlink(&mut self, name: &str) {

@@ -10,8 +10,10 @@ mod keeper;
 mod life;
 mod link;
 mod lock;
+mod pace;
 mod read;
 mod set;
+mod stuck;
 mod survive;
 mod upgrade;
 mod waiters;
@@ -113,6 +115,8 @@ pub(crate) enum Source {
     Worker(u64),
     /// A worker has ended.
     WorkerEnded(u64),
+    /// A PID 1 that was left behind has ended.
+    LeftBehind(u64),
 }
 
 const SIGNALS: Token = Token(0);
@@ -180,6 +184,8 @@ pub struct Daemon {
     pub(crate) leaving: bool,
     /// When what still runs in a shutdown is killed.
     pub(crate) shutdown_deadline: Option<Tick>,
+    /// What not even SIGKILL has ended, and what a start has gone on beside.
+    pub(crate) left_behind: stuck::LeftBehind,
     /// The most that was asked of the host's init.
     pub(crate) asked_of_host: Action,
     /// Where the program is that an upgrade would execute.
@@ -280,6 +286,7 @@ impl Daemon {
             followers: Vec::new(),
             leaving: false,
             shutdown_deadline: None,
+            left_behind: stuck::LeftBehind::default(),
             asked_of_host: Action::None,
             program: upgrade::own_program(),
             init: options.init.clone(),
@@ -362,6 +369,7 @@ impl Daemon {
             Some(Source::Link(name)) => self.heard(&name),
             Some(Source::Worker(id)) => self.worker_wrote(id),
             Some(Source::WorkerEnded(id)) => self.worker_ended(id),
+            Some(Source::LeftBehind(id)) => self.ended_at_last(id),
         }
         false
     }

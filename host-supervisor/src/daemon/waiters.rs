@@ -106,6 +106,17 @@ impl Waiters {
         })
     }
 
+    /// A container does not end, whatever is done.
+    pub(crate) fn stuck(&mut self, name: &str, note: &str) -> Replies {
+        self.resolve(name, |target, goal| match goal {
+            Goal::Stopped => {
+                let fault = Fault::new(FaultKind::Failed, format!("{target}: {note}"));
+                Some(Outcome::failed(target, fault.hint(format!("ct start {target} goes on beside it"))))
+            }
+            Goal::Started | Goal::Answer(_) | Goal::State(_) => None,
+        })
+    }
+
     /// A container is in another state.
     pub(crate) fn changed(&mut self, name: &str, fleet: &Fleet) -> Replies {
         self.resolve(name, |target, goal| match goal {

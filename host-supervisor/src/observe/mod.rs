@@ -146,6 +146,54 @@ pub fn populated(cgroups: &Cgroups, group: &str) -> bool {
     events.and_then(|e| std::fs::read_to_string(e).ok()).is_some_and(|t| t.contains("populated 1"))
 }
 
+/// A process that is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holdout {
+    /// As the host sees it.
+    pub pid: u32,
+    /// Its program's name.
+    pub name: String,
+    /// The kernel's letter: D waits in the kernel, whatever is sent to it.
+    pub state: char,
+    /// The kernel function that it waits in; empty where the kernel does not tell.
+    pub wchan: String,
+}
+
+impl std::fmt::Display for Holdout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} pid {} state {}", self.name, self.pid, self.state)?;
+        if self.wchan.is_empty() { Ok(()) } else { write!(f, " in {}", self.wchan) }
+    }
+}
+
+/// Whatever is in a container's group and below it, in the first hierarchy that has one.
+pub fn holdouts(cgroups: &Cgroups, group: &str) -> Vec<Holdout> {
+    let trees = cgroups.unified.iter().chain(cgroups.v1.values());
+    let Some(top) = trees.map(|t| t.join(group)).find(|g| g.is_dir()) else { return Vec::new() };
+    let mut pids = Vec::new();
+    pids_below(&top, &mut pids);
+    pids.into_iter().filter_map(holdout).collect()
+}
+
+fn pids_below(group: &Path, into: &mut Vec<u32>) {
+    let procs = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+    into.extend(procs.lines().filter_map(|l| l.parse::<u32>().ok()).filter(|pid| *pid != 0));
+    let entries = fs::read_dir(group).into_iter().flatten().flatten();
+    let dirs = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir()));
+    dirs.for_each(|d| pids_below(&d.path(), into));
+}
+
+fn holdout(pid: u32) -> Option<Holdout> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (head, tail) = stat.rsplit_once(')')?;
+    let state = tail.trim_start().chars().next()?;
+    let wchan = fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
+    // What a process calls itself ends up on terminals and in logs.
+    let name = head.split_once('(')?.1.chars().filter(|c| !c.is_control()).collect();
+    let wchan = wchan.trim().trim_matches('0').to_owned();
+    Some(Holdout { pid, name, state, wchan })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,11 +24,13 @@ pub enum ContainerState {
     Failed,
     /// Frozen.
     Paused,
+    /// Not even SIGKILL has ended all of it.
+    Stuck,
 }
 
 impl ContainerState {
     /// All of them, in the order of interface and help.
-    pub const ALL: [ContainerState; 8] = [
+    pub const ALL: [ContainerState; 9] = [
         ContainerState::Stopped,
         ContainerState::Starting,
         ContainerState::Running,
@@ -37,6 +39,7 @@ impl ContainerState {
         ContainerState::Restarting,
         ContainerState::Failed,
         ContainerState::Paused,
+        ContainerState::Stuck,
     ];
     /// `running`.
     pub fn word(self) -> &'static str {
@@ -49,6 +52,7 @@ impl ContainerState {
             ContainerState::Restarting => "restarting",
             ContainerState::Failed => "failed",
             ContainerState::Paused => "paused",
+            ContainerState::Stuck => "stuck",
         }
     }
 }
@@ -70,7 +74,8 @@ pub fn view(machine: &Machine, frozen: bool, failed_units: usize) -> ContainerSt
         State::Up { .. } | State::Exited { .. } | State::Reloading { .. } => ContainerState::Running,
         State::Stopping { .. } => ContainerState::Stopping,
         State::Waiting { .. } => ContainerState::Restarting,
-        State::Failed(_) | State::Stuck { .. } => ContainerState::Failed,
+        State::Failed(_) => ContainerState::Failed,
+        State::Stuck { .. } => ContainerState::Stuck,
     }
 }
 

@@ -257,6 +257,11 @@ impl Machine {
         let State::Stuck { then, .. } = &mut self.state else { return };
         *then = to;
         turn.say(if self.policy.send_sigkill { Intent::Kill } else { Intent::Term });
+        if to == Then::Again && self.policy.leaves_behind {
+            self.last = Some(Cause::StopTimeout);
+            turn.say(Intent::Release(true));
+            return self.begin(By::Owner, true, turn);
+        }
         turn.say(Intent::Announce(Outcome::Failed(Cause::StopTimeout)));
     }
 

@@ -35,7 +35,9 @@
 //! **Stuck** is where the ladder ends when not even SIGKILL empties the cgroup (a process in D state), or when
 //! SendSIGKILL=no forbids it. It is at rest, dependents are told `Failed(StopTimeout)`, nothing is retried by itself
 //! and `Release` is not said, because something is still there. When `Empty` comes at last, the ladder goes on from
-//! the step it had stopped at. An owner's Stop or Start sends one more SIGKILL and is answered `Failed(StopTimeout)`.
+//! the step it had stopped at. An owner's Stop or Start sends one more SIGKILL and is answered `Failed(StopTimeout)`;
+//! but where the policy leaves behind what is stuck (a container, whose next start gets groups of its own), a Start
+//! says `Kill` and `Release(true)` and begins beside it.
 //! **Waiting** is the back-off before an automatic restart. Stop ends it at once, and so does Start.
 //!
 //! # Contract with the level below
@@ -167,6 +169,8 @@ pub struct Policy {
     pub limit_interval: Span,
     pub limit_burst: u32,
     pub send_sigkill: bool,
+    /// What not even SIGKILL ends is left behind by the next start, which goes on beside it.
+    pub leaves_behind: bool,
     /// With `Mixed`, what the main process leaves behind gets SIGKILL at once.
     pub kill_mode: KillMode,
     /// Forking: whether a main process has to be found (`PIDFile=`), or its absence is accepted.

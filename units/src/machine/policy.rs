@@ -64,6 +64,7 @@ impl Policy {
             limit_interval: unit.start_limit_interval,
             limit_burst: unit.start_limit_burst,
             send_sigkill: service.send_sigkill,
+            leaves_behind: false,
             kill_mode: service.kill_mode,
             needs_main: service.pid_file.is_some(),
             reload_told: service.kind == ServiceType::NotifyReload,
@@ -94,6 +95,8 @@ impl Policy {
             limit_interval: unit.start_limit_interval,
             limit_burst: unit.start_limit_burst,
             remain_after_exit: false,
+            // Whoever has SIGKILL pending never runs a line of its own again.
+            leaves_behind: true,
             has_start: true,
             ..Policy::passive()
         }
@@ -121,6 +124,7 @@ impl Policy {
             limit_interval: Span::Infinite,
             limit_burst: 0,
             send_sigkill: true,
+            leaves_behind: false,
             kill_mode: KillMode::ControlGroup,
             needs_main: false,
             reload_told: false,

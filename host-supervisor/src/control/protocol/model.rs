@@ -225,7 +225,7 @@ pub struct Template {
 pub struct EventRow {
     /// Microseconds since 1970.
     pub at: u64,
-    /// Which kind, a word that programs can rely on: `state`, `unit`, `exit`, `limit`, `request`.
+    /// Which kind, a word that programs can rely on: `state`, `unit`, `exit`, `limit`, `startlimit`, `action`.
     pub event: String,
     /// The container, if it is about one.
     pub container: Option<ContainerName>,

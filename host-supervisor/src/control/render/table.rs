@@ -83,7 +83,7 @@ pub fn painted(state: ContainerState) -> String {
     let code = match state {
         ContainerState::Running => "32",
         ContainerState::Degraded | ContainerState::Restarting => "33",
-        ContainerState::Failed => "31",
+        ContainerState::Failed | ContainerState::Stuck => "31",
         ContainerState::Starting | ContainerState::Stopping => "36",
         ContainerState::Paused => "35",
         ContainerState::Stopped => "2",

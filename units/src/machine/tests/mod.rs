@@ -458,6 +458,28 @@ fn respawn_timer_that_fires_during_a_stop_starts_nothing() {
 }
 
 /// crun#868, runc#4145: a process in D state kept the remover in a loop.
+/// A container gets groups of its own: it need not wait for what does not end.
+#[test]
+fn a_start_goes_on_beside_what_is_stuck_where_the_policy_leaves_that_behind() {
+    use Event::*;
+    let container = with(|p| (p.ready, p.leaves_behind) = (ReadyRule::Told, true));
+    let stuck = [Start, Executed(P::Start), Ready, Stop, Timer, Timer];
+    let so_far = "run Start |  | up | term | kill | failed StopTimeout";
+    let machine = check(container.clone(), &stuck, so_far);
+    assert!(matches!(machine.state(), State::Stuck { .. }), "{:?}", machine.state());
+    for again in [Start, Restart] {
+        let events = [&stuck[..], &[again, Executed(P::Start), Ready]].concat();
+        let machine = check(
+            container.clone(),
+            &events,
+            &format!("{so_far} | kill, release for a restart, run Start |  | up"),
+        );
+        assert!(machine.is_up());
+    }
+    // A stop has nothing to go on with.
+    check(container, &[&stuck[..], &[Stop]].concat(), &format!("{so_far} | kill, failed StopTimeout"));
+}
+
 #[test]
 fn process_that_survives_sigkill_leaves_it_stuck_without_a_loop() {
     use Event::*;
