@@ -22,11 +22,13 @@ STATIC   = $(TARGET)/$(TRIPLE)/ct-init/ct-init
 BIN      = $(TARGET)/bin
 PAGES    = $(wildcard man/*.[1-8])
 # Service files for the inits that a host may have, and container units to begin with.
-INITS    = systemd openrc runit s6 procd
+INITS    = host systemd openrc runit s6 procd
 SHIPPED  = $(shell cd units/shipped && find $(INITS) -type f | LC_ALL=C sort)
+CLASSIC  = init poweroff reboot halt shutdown telinit
+HOSTUNITS = $(notdir $(wildcard units/shipped/host/*.service))
 EXAMPLES = $(wildcard units/shipped/examples/*.container)
 
-.PHONY: build test test-vm demo chaos bench lint install is-built install-shipped uninstall clean help ct-init programs
+.PHONY: build test test-vm demo chaos bench lint install install-init is-built install-shipped uninstall clean help ct-init programs
 
 .DEFAULT_GOAL = build
 
@@ -39,6 +41,7 @@ help:
 	@echo 'make bench      measurements'
 	@echo 'make lint       format, clippy, manual pages, licences'
 	@echo 'make install    below PREFIX (now $(PREFIX)), with DESTDIR in front'
+	@echo 'make install-init  the same for a host whose PID 1 becomes ct-init: /sbin/init, /sbin/reboot … too'
 	@echo 'make uninstall  takes away what install put there'
 	@echo 'make clean      takes away what was built'
 
@@ -90,6 +93,14 @@ lint:
 	tools/lint-manuals $(PAGES)
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny check bans licenses sources; \
 	  else echo 'skipped cargo deny: it is not installed'; fi
+
+# A host whose PID 1 is ct-init: the classic names, and host-supervisor among its units. ROOTDIR is where / of it is.
+ROOTDIR  = $(DESTDIR)
+install-init: install
+	install -d $(ROOTDIR)/sbin $(UNITDIR)/system/multi-user.target.wants
+	@for name in ct-init $(CLASSIC); do ln -sf $(PREFIX)/sbin/ct-init $(ROOTDIR)/sbin/$$name || exit 1; done
+	@for unit in $(HOSTUNITS); do install -m 644 $(INITDIR)/host/$$unit $(UNITDIR)/system/ || exit 1; done
+	ln -sf ../host-supervisor.service $(UNITDIR)/system/multi-user.target.wants/
 
 install: is-built install-shipped
 	install -d $(BINDIR) $(SBINDIR) $(UNITDIR) $(BASHDIR) $(ZSHDIR) $(FISHDIR)

@@ -1,6 +1,7 @@
 //! boot: makes the system that services expect: mounts, loopback, hostname, directories. Skips what is there.
 //!
 //! What can't be made is a sentence for the log; nothing here keeps the container from starting.
+use crate::host::{self, Level};
 use crate::proto::{HANDOVER_FD, Handover, LISTEN_FD};
 use crate::root::Root;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -15,6 +16,8 @@ use std::path::Path;
 /// What PID 1 begins with.
 #[derive(Debug, Default)]
 pub struct Start {
+    /// Whose PID 1 this is.
+    pub level: Level,
     /// From the host, or defaults.
     pub handover: Handover,
     /// The host's listening socket.
@@ -23,8 +26,31 @@ pub struct Start {
     pub notices: Vec<String>,
 }
 
+/// Finds out what this is the PID 1 of, and what there is to know for that. On a host it makes what even the first
+/// word needs: devices, a console.
+pub fn begin() -> Start {
+    let mut start = take_over();
+    let handed = start.listener.is_some() || start.handover != Handover::default();
+    if !handed && host::level() == Level::Host {
+        let line = host::command_line();
+        start.level = Level::Host;
+        // Ctrl-Alt-Del is PID 1's to answer, by a clean end.
+        let _refused = nix::sys::reboot::set_cad_enabled(false);
+        start.notices.extend(host::mounts::early());
+        host::console::open();
+        if host::initramfs::is_needed(&line) {
+            host::initramfs::switch(&line);
+        }
+        start.handover = Handover { controllers: host::mounts::controllers(), ..host::handover(&line) };
+    }
+    if start.handover.unit.is_empty() {
+        start.handover.unit = "default.target".to_owned();
+    }
+    start
+}
+
 /// Takes what the host has handed in. Without it there are defaults: ct-init was started by hand.
-pub fn take_over() -> Start {
+fn take_over() -> Start {
     let mut start = Start::default();
     match ct_sys::proc::inherited(HANDOVER_FD).map(read_handover) {
         Some(Ok(handover)) => start.handover = handover,
@@ -38,10 +64,21 @@ pub fn take_over() -> Start {
     {
         start.notices.push(format!("use the host's socket: {e}"));
     }
-    if start.handover.unit.is_empty() {
-        start.handover.unit = "default.target".to_owned();
-    }
     start
+}
+
+/// Where a host's PID 1 is asked things; below /run, so it comes after [`prepare`].
+pub fn listen() -> Result<OwnedFd, std::io::Error> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let path = Path::new(host::client::SOCKET);
+    std::fs::create_dir_all(path.parent().unwrap_or(path))?;
+    let _stale = std::fs::remove_file(path);
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    rustix::net::bind(&fd, &SocketAddrUnix::new(path)?)?;
+    rustix::fs::chmod(path, Mode::from_raw_mode(0o600))?;
+    rustix::net::listen(&fd, 64)?;
+    Ok(fd)
 }
 
 fn read_handover(fd: OwnedFd) -> Result<Handover, String> {

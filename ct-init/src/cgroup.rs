@@ -104,7 +104,8 @@ impl Tree {
 /// What a cgroup path of /proc/PID/cgroup (`0::/units/a.service/x`) says about whose it is.
 pub fn unit_of(proc_cgroup: &str) -> Option<&str> {
     let path = proc_cgroup.lines().find_map(|l| l.strip_prefix("0::"))?;
-    let (_, below) = path.split_once("/units/")?;
+    // On a host, a container's services have such a directory of their own further down.
+    let below = path.strip_prefix("/units/")?;
     below.split('/').next().filter(|n| !n.is_empty())
 }
 
@@ -295,6 +296,7 @@ mod tests {
         check("0::/units/a.service\n", Some("a.service"));
         check("0::/units/a.service/inner\n", Some("a.service"));
         check("1:cpu:/units/b.service\n0::/units/a.service\n", Some("a.service"));
+        check("0::/ct/web/payload/units/a.service\n", None);
         check("0::/exec\n", None);
         check("0::/units/\n", None);
         check("", None);

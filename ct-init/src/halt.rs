@@ -1,4 +1,5 @@
 //! halt: the signals that mean the end, and the end itself. Never returns from it.
+use crate::host::Level;
 use crate::proto::Leave;
 use nix::libc::SIGPWR;
 use nix::libc::{SIGRTMIN, c_int};
@@ -18,6 +19,10 @@ pub enum Asked {
     Reload,
     /// Stop everything and leave.
     Leave(Leave),
+    /// Bring up this unit and nothing else.
+    Go(&'static str),
+    /// Execute the program again, with all that runs.
+    Reexec,
 }
 
 /// Signals, caught.
@@ -30,12 +35,12 @@ pub struct Signals {
 
 impl Signals {
     /// Catches all that mean something to PID 1.
-    pub fn catch() -> io::Result<Signals> {
+    pub fn catch(level: Level) -> io::Result<Signals> {
         let (wake, send) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         send.set_nonblocking(true)?;
         let mut caught = Vec::new();
-        for (signal, asked) in meanings() {
+        for (signal, asked) in meanings(level) {
             let flag = Arc::new(AtomicBool::new(false));
             signal_hook::flag::register(signal, Arc::clone(&flag))?;
             signal_hook::low_level::pipe::register(signal, send.try_clone()?)?;
@@ -60,18 +65,33 @@ impl Signals {
     }
 }
 
-fn meanings() -> [(c_int, Asked); 8] {
-    [
-        (SIGCHLD, Asked::Reap),
-        (SIGHUP, Asked::Reload),
-        (SIGTERM, Asked::Leave(Leave::Shutdown)),
-        (SIGPWR, Asked::Leave(Leave::Shutdown)),
-        (SIGINT, Asked::Leave(Leave::Reboot)),
-        // systemd's: halt, poweroff, reboot. The first is what hosts send to stop a container.
-        (SIGRTMIN() + 3, Asked::Leave(Leave::Shutdown)),
-        (SIGRTMIN() + 4, Asked::Leave(Leave::Halt)),
-        (SIGRTMIN() + 5, Asked::Leave(Leave::Reboot)),
-    ]
+fn meanings(level: Level) -> Vec<(c_int, Asked)> {
+    let mut all = vec![(SIGCHLD, Asked::Reap), (SIGHUP, Asked::Reload)];
+    all.extend(match level {
+        Level::Container => vec![
+            (SIGTERM, Asked::Leave(Leave::Shutdown)),
+            (SIGPWR, Asked::Leave(Leave::Shutdown)),
+            (SIGINT, Asked::Leave(Leave::Reboot)),
+            // systemd's: halt, poweroff, reboot. The first is what hosts send to stop a container.
+            (SIGRTMIN() + 3, Asked::Leave(Leave::Shutdown)),
+            (SIGRTMIN() + 4, Asked::Leave(Leave::Halt)),
+            (SIGRTMIN() + 5, Asked::Leave(Leave::Reboot)),
+        ],
+        // systemd(1), "Signals". Ctrl-Alt-Del is SIGINT once the kernel leaves it to PID 1.
+        Level::Host => vec![
+            (SIGTERM, Asked::Reexec),
+            (SIGPWR, Asked::Leave(Leave::PowerOff)),
+            (SIGINT, Asked::Leave(Leave::Reboot)),
+            (SIGRTMIN(), Asked::Go("default.target")),
+            (SIGRTMIN() + 1, Asked::Go("rescue.target")),
+            (SIGRTMIN() + 2, Asked::Go("emergency.target")),
+            (SIGRTMIN() + 3, Asked::Leave(Leave::Halt)),
+            (SIGRTMIN() + 4, Asked::Leave(Leave::PowerOff)),
+            (SIGRTMIN() + 5, Asked::Leave(Leave::Reboot)),
+            (SIGRTMIN() + 6, Asked::Leave(Leave::Kexec)),
+        ],
+    });
+    all
 }
 
 /// Ends PID 1, so that the one who waits for it can see why: exit 0 for the host's own request; for the guest's,
@@ -80,8 +100,8 @@ pub fn finish(why: Leave) -> ! {
     crate::reap::kill_all();
     let asked = match why {
         Leave::Shutdown => None,
-        Leave::Halt => Some(RebootMode::RB_POWER_OFF),
-        Leave::Reboot => Some(RebootMode::RB_AUTOBOOT),
+        Leave::Halt | Leave::PowerOff => Some(RebootMode::RB_POWER_OFF),
+        Leave::Reboot | Leave::Kexec => Some(RebootMode::RB_AUTOBOOT),
     };
     if let Some(mode) = asked {
         // Without CAP_SYS_BOOT the exit below has to do.

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod environment;
 pub mod halt;
 pub mod health;
+pub mod host;
 pub mod keeper;
 pub mod load;
 pub mod log;
@@ -26,23 +27,22 @@ pub mod wire;
 
 /// What `ct-init` does when it is executed.
 pub fn main() -> std::process::ExitCode {
-    let mut words = std::env::args_os().skip(1);
-    if std::process::id() != 1
-        && let Some(verb) = words.next()
-    {
-        let words: Vec<std::ffi::OsString> = words.collect();
-        return child(&verb.to_string_lossy(), &words);
-    }
     if std::process::id() != 1 {
-        return usage();
+        return process();
     }
-    let start = boot::take_over();
+    let mut start = boot::begin();
     let (log, waiting) = log::logger(true);
-    slog::info!(log, "begins"; "version" => env!("CARGO_PKG_VERSION"), "container" => &start.handover.name);
+    slog::info!(log, "begins"; "version" => env!("CARGO_PKG_VERSION"), "name" => &start.handover.name);
     let mut notices = start.notices.clone();
     notices.extend(boot::settle());
     notices.extend(boot::prepare(&start.handover));
     notices.extend(start.handover.notices.iter().cloned());
+    if start.level == host::Level::Host {
+        match boot::listen() {
+            Ok(fd) => start.listener = Some(fd),
+            Err(e) => notices.push(format!("listen at {}: {e}", host::client::SOCKET)),
+        }
+    }
     for notice in notices {
         slog::warn!(log, "boot"; "what" => notice);
     }
@@ -55,7 +55,22 @@ pub fn main() -> std::process::ExitCode {
     }
 }
 
-/// What PID 1 has a child of its own do.
+/// ct-init as any other process: a verb, or one of the classic names.
+fn process() -> std::process::ExitCode {
+    let mut words = std::env::args_os();
+    let name = words.next().unwrap_or_default();
+    let name = std::path::Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let words: Vec<std::ffi::OsString> = words.collect();
+    if host::power::NAMES.contains(&name.as_str()) {
+        return host::power::run(&name, &words);
+    }
+    match words.split_first() {
+        Some((verb, words)) => child(&verb.to_string_lossy(), words),
+        None => usage(),
+    }
+}
+
+/// What PID 1 has a child of its own do, and what a person asks.
 fn child(verb: &str, words: &[std::ffi::OsString]) -> std::process::ExitCode {
     use std::os::unix::process::CommandExt;
     match (verb, words) {
@@ -72,13 +87,24 @@ fn child(verb: &str, words: &[std::ffi::OsString]) -> std::process::ExitCode {
             eprintln!("ct-init: execute {}: {e}", path.display());
             std::process::ExitCode::from(127)
         }
-        (_, _) => usage(),
+        (verb, words) if host::power::is_verb(verb) => host::power::run(verb, words),
+        (verb, words) => {
+            host::verb::run(verb, words).or_else(|| host::client::run(verb, words)).unwrap_or_else(usage)
+        }
     }
 }
 
 fn usage() -> std::process::ExitCode {
     let pid = std::process::id();
-    eprintln!("ct-init: it is the first process of a container or a host (PID 1); here it is process {pid}");
+    eprintln!(
+        "ct-init {}: it is the first process of a container or a host (PID 1); here it is process {pid}
+
+units of this host:  ct-init list | status [UNIT…] | logs [UNIT] [-f] [-n N]
+                     ct-init start|stop|restart|reload|enable|disable|reset-failed UNIT… | kill [-s SIGNAL] UNIT…
+                     ct-init daemon-reload
+the host itself:     ct-init poweroff|reboot|halt|kexec [--force] | default | single | emergency | reexec",
+        env!("CARGO_PKG_VERSION")
+    );
     std::process::ExitCode::from(2)
 }
 

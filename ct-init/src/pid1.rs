@@ -8,6 +8,10 @@ use crate::engine::unit::Id;
 use crate::engine::vigil::Ear;
 use crate::engine::{Engine, Want};
 use crate::halt::{Asked, Signals, finish};
+use crate::host::Level;
+use crate::host::conf::{self, Conf};
+use crate::host::farewell::{Farewell, held_up_by};
+use crate::host::watchdog::Dog;
 use crate::log::{NAME, Waiting};
 use crate::output::Store;
 use crate::output::pipe::Drained;
@@ -93,6 +97,10 @@ pub struct Pid1 {
     again: BTreeSet<Source>,
     /// Commands of sessions whose person has gone, and when they are killed.
     doomed: Vec<(Tick, i32)>,
+    /// Of a host alone: its settings, its watchdog, its way out.
+    conf: Conf,
+    dog: Option<Dog>,
+    farewell: Option<Farewell>,
     waiting: Waiting,
     log: Logger,
 }
@@ -100,18 +108,18 @@ pub struct Pid1 {
 impl Pid1 {
     /// Boots: everything up to the first start job.
     pub fn new(start: Start, log: Logger, waiting: Waiting) -> io::Result<Pid1> {
-        let signals = Signals::catch()?;
+        let signals = Signals::catch(start.level)?;
         let poll = Poll::new()?;
         let root = Root::new("/");
         let store = Store::new(Path::new(crate::output::DIRECTORY));
-        let mut engine = Engine::new(root.clone(), log.clone(), start.handover, store);
+        let mut engine = Engine::new(root.clone(), start.level, log.clone(), start.handover, store);
         engine.tree = take_tree(&engine, &log);
         engine.powers = Powers::find();
         engine.own = own_file(&root, &log);
         let notify = bind(&root, NOTIFY, &log);
         let syslog = bind(&root, SYSLOG, &log);
         link_syslog(&root, &log);
-        let pid1 = Pid1 {
+        let mut pid1 = Pid1 {
             engine,
             poll,
             signals,
@@ -122,6 +130,9 @@ impl Pid1 {
             next_link: 0,
             again: BTreeSet::new(),
             doomed: Vec::new(),
+            conf: Conf::default(),
+            dog: None,
+            farewell: None,
             waiting,
             log,
         };
@@ -129,7 +140,79 @@ impl Pid1 {
         pid1.listen(Source::Listener, pid1.listener.as_ref().map(AsFd::as_fd), Interest::READABLE);
         pid1.listen(Source::Notify, pid1.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
         pid1.listen(Source::Syslog, pid1.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        if pid1.engine.level == Level::Host {
+            pid1.settings();
+        }
         Ok(pid1)
+    }
+
+    /// init.conf, and the watchdog as it says.
+    fn settings(&mut self) {
+        let text = self.engine.root.read(conf::PATH).unwrap_or_default();
+        let (conf, mistakes) = conf::parse(conf::PATH, &text);
+        for mistake in &mistakes.0 {
+            warn!(self.log, "init.conf"; "what" => %mistake);
+        }
+        self.conf = conf;
+    }
+
+    /// The driver may be a module that the boot has loaded: tried until it is there, as long as the boot lasts.
+    fn arm(&mut self, now: Tick) {
+        let Some(time) = self.conf.watchdog.filter(|_| self.dog.is_none() && self.farewell.is_none()) else {
+            return;
+        };
+        match Dog::arm(&self.conf, time, now) {
+            Ok((dog, time)) => {
+                info!(self.log, "the hardware watchdog is armed"; "seconds" => time.as_secs());
+                self.dog = Some(dog);
+            }
+            Err(why) if self.engine.is_ready() => {
+                warn!(self.log, "RuntimeWatchdogSec= is not in force"; "why" => why);
+                self.conf.watchdog = None;
+            }
+            Err(_) => (),
+        }
+    }
+
+    fn feed(&mut self, now: Tick) {
+        let Some(dog) = self.dog.as_mut().filter(|dog| dog.next() <= now) else { return };
+        let unwell = self.engine.unwell(now);
+        match &unwell {
+            Some(why) if !dog.starved => {
+                error!(self.log, "the hardware watchdog is not fed any more"; "why" => why);
+            }
+            None if dog.starved => info!(self.log, "the hardware watchdog is fed again"),
+            Some(_) | None => (),
+        }
+        if let Err(e) = dog.feed(now, unwell.is_some()) {
+            error!(self.log, "feed the hardware watchdog"; "why" => %e);
+        }
+    }
+
+    /// Begins to leave, once.
+    fn leave(&mut self, why: Leave) {
+        let now = crate::clock::now();
+        if self.engine.level == Level::Host && self.farewell.is_none() {
+            self.farewell = Some(Farewell::begin(now, self.conf.shutdown));
+        }
+        self.engine.leave(why);
+    }
+
+    /// What is due of a host's own work. Whether it is too late to wait for units any longer.
+    fn host_timers(&mut self, now: Tick) -> bool {
+        self.arm(now);
+        self.feed(now);
+        let Some(farewell) = &mut self.farewell else { return false };
+        for words in farewell.words(now, &self.engine) {
+            warn!(self.log, "the end waits for"; "unit" => words);
+        }
+        let late = farewell.is_late(now);
+        if late {
+            for words in held_up_by(&self.engine) {
+                error!(self.log, "does not stop in time, and is killed"; "unit" => words);
+            }
+        }
+        late
     }
 
     fn listen(&self, source: Source, fd: Option<BorrowedFd<'_>>, interest: Interest) {
@@ -165,7 +248,9 @@ impl Pid1 {
             }
             self.kill_doomed(now);
             self.after_turn();
-            if let Some(why) = self.engine.has_stopped() {
+            let late = self.engine.level == Level::Host && self.host_timers(now);
+            let over = self.engine.has_stopped().or_else(|| self.engine.leaving().filter(|_| late));
+            if let Some(why) = over {
                 self.end(why);
             }
         }
@@ -175,7 +260,9 @@ impl Pid1 {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let next = self.engine.deadline().into_iter().chain(self.doomed.iter().map(|(t, _)| *t)).min()?;
+        let own = self.dog.iter().map(Dog::next).chain(self.farewell.iter().map(Farewell::due));
+        let doomed = self.doomed.iter().map(|(t, _)| *t);
+        let next = self.engine.deadline().into_iter().chain(doomed).chain(own).min()?;
         // A microsecond more, so that what is due is due when poll returns.
         Some(next.since(crate::clock::now()) + Duration::from_micros(1))
     }
@@ -253,7 +340,9 @@ impl Pid1 {
             match asked {
                 Asked::Reap => self.reap(),
                 Asked::Reload => self.engine.reload_files(),
-                Asked::Leave(why) => self.engine.leave(why),
+                Asked::Leave(why) => self.leave(why),
+                Asked::Go(unit) => self.engine.isolate(unit),
+                Asked::Reexec => info!(self.log, "can't execute itself again yet"),
             }
         }
     }
@@ -311,7 +400,7 @@ impl Pid1 {
             Ok(Then::Again) => {
                 self.again.insert(Source::Link(number));
             }
-            Ok(Then::Shutdown) => self.engine.leave(Leave::Shutdown),
+            Ok(Then::Shutdown) => self.leave(Leave::Shutdown),
             Err(e) => self.drop_link(number, &e),
         }
     }
@@ -400,7 +489,7 @@ impl Pid1 {
                 }
             }
             Want::TellAll(report) => self.tell_all(&report),
-            Want::Leave(why) => self.engine.leave(why),
+            Want::Leave(why) => self.leave(why),
         }
     }
 
@@ -420,7 +509,17 @@ impl Pid1 {
         info!(self.log, "leaves"; "why" => ?why);
         self.tell_all(&Report::Leaving(why));
         self.after_turn();
-        finish(why)
+        match self.engine.level {
+            Level::Container => finish(why),
+            Level::Host => {
+                self.engine.store.close_all();
+                if let Some(dog) = &mut self.dog {
+                    // A host that is halted is meant to stay so.
+                    dog.last_meal(self.conf.reboot_watchdog.filter(|_| why != Leave::Halt));
+                }
+                crate::host::finish::finish(why)
+            }
+        }
     }
 }
 

@@ -221,6 +221,10 @@ pub enum Leave {
     Halt,
     /// Something inside asked (`reboot`).
     Reboot,
+    /// The machine is to be switched off: of a host's PID 1.
+    PowerOff,
+    /// The loaded kernel is to be started: of a host's PID 1.
+    Kexec,
 }
 
 /// A unit as `ct status` shows it.

@@ -20,7 +20,7 @@ impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("the machine's console:\n{}", self.console.text());
-            let log = self.run_bg("cat /var/log/ct/*supervisor*.log /var/log/ct/ct.service.log");
+            let log = self.run_bg("cat /var/log/ct/host-supervisor.service.log");
             let (Ok(said) | Err(said)) = log.ended(Duration::from_secs(10));
             eprintln!("its supervisor's log:\n{}", said.out);
         }
@@ -43,10 +43,7 @@ pub(crate) fn shared() -> Host {
 
 /// Waits until its supervisor answers.
 pub(crate) fn supervised(machine: &Machine) {
-    let log = "/var/log/ct/ct.service.log /var/log/ct/host-supervisor.service.log";
-    let following = machine.run_bg(&format!("exec tail -q -n +1 -F {log}"));
-    following.until("supervisor started");
-    following.kill();
+    machine.console_has("up, unit: host-supervisor.service");
 }
 
 impl Host {

@@ -153,6 +153,12 @@ pub fn escape(text: &str) -> String {
     out
 }
 
+/// As [`escape`], of an absolute path: `/srv/data` is `srv-data`, `/` is `-`.
+pub fn escape_path(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+    if parts.is_empty() { "-".to_owned() } else { escape(&parts.join("/")) }
+}
+
 impl fmt::Display for UnitName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -228,6 +234,16 @@ mod tests {
         #[test]
         fn escaping_is_undone(text in "\\PC{0,20}") {
             prop_assert_eq!(unescape(&escape(&text)), text);
+        }
+    }
+
+    #[test]
+    fn a_path_becomes_a_name() {
+        for (path, name) in
+            [("/", "-"), ("/srv/data/", "srv-data"), ("/a-b//c", r"a\x2db-c"), ("/.x", r"\x2ex")]
+        {
+            assert_eq!(escape_path(path), name);
+            assert_eq!(unescape_path(name), format!("/{}", path.replace("//", "/").trim_matches('/')));
         }
     }
 }

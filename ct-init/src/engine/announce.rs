@@ -159,7 +159,7 @@ impl Engine {
         match slot.unit.unit.start_limit_action {
             LimitAction::None => (),
             LimitAction::Reboot => self.leave_later(Leave::Reboot),
-            LimitAction::PowerOff => self.leave_later(Leave::Halt),
+            LimitAction::PowerOff => self.leave_later(Leave::PowerOff),
         }
     }
 

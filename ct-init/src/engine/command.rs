@@ -55,8 +55,8 @@ impl Engine {
     /// Why it must not start, as an event. Says why in its note.
     pub(super) fn unmet(&mut self, id: Id) -> Option<Event> {
         let unit = Rc::clone(&self.slot(id)?.unit);
-        let condition = check::unmet(&unit.unit.conditions, &self.root, "Condition");
-        let assert = check::unmet(&unit.unit.asserts, &self.root, "Assert");
+        let condition = check::unmet(&unit.unit.conditions, &self.root, "Condition", self.level);
+        let assert = check::unmet(&unit.unit.asserts, &self.root, "Assert", self.level);
         let (event, what) = match (condition, assert) {
             (Some(what), _) => (Event::Skip, what),
             (None, Some(what)) => (Event::Refuse(Cause::Assert), what),

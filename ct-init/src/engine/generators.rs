@@ -2,6 +2,7 @@
 //! for one longer than its time.
 use super::{Engine, Owner};
 use crate::effect::{SetupError, c};
+use crate::host::Level;
 use ct_sys::script::{Op, Script};
 use rustix::fs::{CWD, Mode, OFlags};
 use slog::{info, warn};
@@ -50,44 +51,56 @@ impl Engine {
             }
         }
         self.generating.until = crate::clock::now().after(TIME);
-        for path in programs {
-            match self.spawn_generator(&path) {
+        for program in programs {
+            match self.spawn_generator(&program) {
                 Ok(pid) => {
                     self.generating.pids.insert(pid);
                 }
-                Err(e) => warn!(self.log, "generator"; "program" => &path, "why" => crate::chain(&e)),
+                Err(e) => {
+                    warn!(self.log, "generator"; "program" => program.first(), "why" => crate::chain(&e));
+                }
             }
         }
         !self.generating.pids.is_empty()
     }
 
-    /// systemd's own are about what the host does here.
-    fn generators(&self) -> Vec<String> {
+    /// systemd's own are about what ct-init does here, on a host by a generator of its own.
+    fn generators(&self) -> Vec<Vec<String>> {
         let mut seen = BTreeSet::new();
         let mut all = Vec::new();
+        if self.level == Level::Host {
+            all.push(["/proc/self/exe", "ct-init", "generate"].map(str::to_owned).to_vec());
+        }
         for directory in DIRECTORIES {
             for name in self.root.list(directory).unwrap_or_default() {
                 let path = format!("{directory}/{name}");
                 let can_run = self.root.stat(&path).is_some_and(|s| s.st_mode & 0o111 != 0 && s.st_size > 0);
                 if seen.insert(name.clone()) && can_run && !name.starts_with("systemd-") {
-                    all.push(path);
+                    all.push(vec![path.clone(), path]);
                 }
             }
         }
         all
     }
 
-    fn spawn_generator(&mut self, path: &str) -> Result<i32, SetupError> {
+    /// A path, and the words that it is called with before the directories.
+    fn spawn_generator(&mut self, program: &[String]) -> Result<i32, SetupError> {
+        let Some((path, words)) = program.split_first() else {
+            return Err(SetupError::NoProgram(String::new()));
+        };
         let prepare = |e: rustix::io::Errno| SetupError::Prepare("a generator", e.into());
         let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
         let null = null.map_err(prepare)?;
         let mut script = Script::new();
         script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false }).push(Op::Umask(0o022));
-        for to in 0..3 {
-            script.push(Op::Dup { from: null.as_raw_fd(), to });
+        script.push(Op::Dup { from: null.as_raw_fd(), to: 0 });
+        // What the host's own finds wrong is said where the boot is watched; packages' are silent.
+        let own = words.first().is_some_and(|w| w == "ct-init");
+        for to in 1..3 {
+            script.push(Op::Dup { from: if own { 2 } else { null.as_raw_fd() }, to });
         }
         script.push(Op::Chdir(c("/")?)).push(Op::CloseFrom(3));
-        let mut argv = vec![c(path)?];
+        let mut argv = words.iter().map(|w| c(w)).collect::<Result<Vec<_>, _>>()?;
         for directory in OUTPUT {
             argv.push(c(directory)?);
         }

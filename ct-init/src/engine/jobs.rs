@@ -119,36 +119,9 @@ impl Engine {
         let active: BTreeSet<UnitName> = self.active().into_iter().collect();
         let stop: Vec<UnitName> =
             self.ask(|graph| graph.stop_set(names)).into_iter().filter(|n| active.contains(n)).collect();
-        let order = self.reverse_order(&stop);
+        let order = self.ask(|graph| graph.stop_pairs(&stop.iter().cloned().collect()));
         let transaction = Transaction { stop, order, ..Transaction::default() };
         self.schedule(&transaction);
-    }
-
-    /// `(a, b)`: b stops after a, because b was started before.
-    fn reverse_order(&self, stop: &[UnitName]) -> BTreeSet<(UnitName, UnitName)> {
-        let set: BTreeSet<&UnitName> = stop.iter().collect();
-        let mut order = BTreeSet::new();
-        for name in stop {
-            let Some(slot) = self.find(name).and_then(|id| self.slot(id)) else { continue };
-            let unit = &slot.unit.unit;
-            for before in
-                unit.after.iter().map(|n| self.real_name(n)).filter(|n| set.contains(n) && n != name)
-            {
-                order.insert((name.clone(), before));
-            }
-            for after in
-                unit.before.iter().map(|n| self.real_name(n)).filter(|n| set.contains(n) && n != name)
-            {
-                order.insert((after, name.clone()));
-            }
-        }
-        // Two units that each wait for the other: the second edge goes, or neither would ever stop.
-        let both: Vec<_> =
-            order.iter().filter(|(a, b)| a < b && order.contains(&(b.clone(), a.clone()))).cloned().collect();
-        for pair in both {
-            order.remove(&pair);
-        }
-        order
     }
 
     /// Begins what may begin. Whether there was anything.
@@ -254,6 +227,25 @@ impl Engine {
         // Starts that still wait are over; whoever waits for them is told when the unit is down.
         let all = self.active();
         self.stop(&all);
+        self.settle();
+    }
+
+    /// Brings up this unit with all it needs, and stops everything else.
+    pub fn isolate(&mut self, unit: &str) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let Ok(name) = UnitName::parse(unit) else { return };
+        info!(self.log, "goes to"; "unit" => unit);
+        self.load(std::slice::from_ref(&name));
+        let real = self.real_name(&name);
+        let needed: BTreeSet<UnitName> =
+            self.ask(|graph| graph.transaction(&[real], &BTreeSet::new())).start.into_iter().collect();
+        let others: Vec<UnitName> = self.active().into_iter().filter(|n| !needed.contains(n)).collect();
+        self.stop(&others);
+        if let Err(why) = self.start(&[name]) {
+            error!(self.log, "can't go there"; "unit" => unit, "why" => why);
+        }
         self.settle();
     }
 
@@ -363,7 +355,7 @@ impl Engine {
     /// Reads all unit files again. Units that run keep running; their lives follow the new files from now on.
     pub(super) fn daemon_reload(&mut self) -> Result<(), String> {
         self.absent.clear();
-        self.loader = crate::load::Loader::new(&self.root);
+        self.loader = crate::load::Loader::new(&self.root, self.level);
         let names: Vec<UnitName> = self.slots.iter().map(|s| s.unit.name.clone()).collect();
         let haul = self.loader.load(&names, &BTreeSet::new());
         for notice in haul.notices {

@@ -11,9 +11,11 @@ pub mod sources;
 pub mod timers;
 pub mod unit;
 pub mod vigil;
+pub mod vitals;
 
 use crate::cgroup::Tree;
 use crate::effect::powers::Powers;
+use crate::host::Level;
 use crate::load::Loader;
 use crate::output::Store;
 use crate::proto::{Handover, Leave, Report};
@@ -82,6 +84,8 @@ pub enum Want {
 pub struct Engine {
     /// `/`, or a directory in tests.
     pub root: Root,
+    /// In a container, or a host's own.
+    pub level: Level,
     /// ct-init's own words.
     pub log: Logger,
     /// What the host said.
@@ -111,6 +115,7 @@ pub struct Engine {
     /// When the boot began.
     begun_at: Tick,
     vigil: vigil::Vigil,
+    vitals: BTreeMap<Id, vitals::Vital>,
     /// The first transaction has begun.
     begun: bool,
     /// The unit that the host has named, if it can't be started.
@@ -123,10 +128,11 @@ pub struct Engine {
 
 impl Engine {
     /// With no unit loaded yet.
-    pub fn new(root: Root, log: Logger, handover: Handover, store: Store) -> Engine {
+    pub fn new(root: Root, level: Level, log: Logger, handover: Handover, store: Store) -> Engine {
         Engine {
-            loader: Loader::new(&root),
+            loader: Loader::new(&root, level),
             root,
+            level,
             log,
             handover,
             store,
@@ -145,6 +151,7 @@ impl Engine {
             generating: generators::Running::default(),
             begun_at: crate::clock::now(),
             vigil: vigil::Vigil::default(),
+            vitals: BTreeMap::new(),
             begun: false,
             no_default: None,
             booted: false,

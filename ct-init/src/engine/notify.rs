@@ -33,7 +33,11 @@ impl Engine {
             Word::Ready => self.push(id, Event::Ready),
             Word::Reloading => self.push(id, Event::Reloading),
             Word::Stopping => self.push(id, Event::StoppingSelf),
-            Word::Alive => self.push(id, Event::Alive),
+            Word::Alive => {
+                self.vital_alive(id);
+                self.push(id, Event::Alive);
+            }
+            Word::Critical(failed) => self.vital(id, failed),
             Word::Unwell => self.push(id, Event::Unwell),
             Word::Extend(by) => self.push(id, Event::Extend(by)),
             Word::Status(text) => {

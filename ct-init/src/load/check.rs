@@ -1,4 +1,5 @@
 //! check: whether a unit's conditions and asserts are met here. Only reads.
+use crate::host::Level;
 use crate::passwd::Accounts;
 use crate::root::Root;
 use rustix::fs::FileType;
@@ -7,28 +8,28 @@ use units::schema::{Check, CheckKind};
 /// The first line that keeps the unit from starting, as the user wrote it; none if all are met.
 ///
 /// All plain lines have to be met, and one of those marked `|` if there are any.
-pub fn unmet(checks: &[Check], root: &Root, prefix: &str) -> Option<String> {
+pub fn unmet(checks: &[Check], root: &Root, prefix: &str, level: Level) -> Option<String> {
     let name = |c: &Check| {
         let bang = if c.negate { "!" } else { "" };
         format!("{prefix}{:?}={bang}{}", c.kind, c.value)
     };
-    if let Some(check) = checks.iter().filter(|c| !c.trigger).find(|c| !is_met(c, root)) {
+    if let Some(check) = checks.iter().filter(|c| !c.trigger).find(|c| !is_met(c, root, level)) {
         return Some(name(check));
     }
     let mut triggers = checks.iter().filter(|c| c.trigger).peekable();
     let first = triggers.peek().map(|c| name(c))?;
-    (!triggers.any(|c| is_met(c, root))).then_some(first)
+    (!triggers.any(|c| is_met(c, root, level))).then_some(first)
 }
 
-fn is_met(check: &Check, root: &Root) -> bool {
+fn is_met(check: &Check, root: &Root, level: Level) -> bool {
     // Not looked at here: taken as met, whatever the sign.
     if check.kind == CheckKind::Other {
         return true;
     }
-    look(check.kind, &check.value, root) != check.negate
+    look(check.kind, &check.value, root, level) != check.negate
 }
 
-fn look(kind: CheckKind, value: &str, root: &Root) -> bool {
+fn look(kind: CheckKind, value: &str, root: &Root, level: Level) -> bool {
     let file_type = |path: &str| root.stat(path).map(|s| FileType::from_raw_mode(s.st_mode));
     match kind {
         CheckKind::PathExists => root.exists(value),
@@ -67,7 +68,10 @@ fn look(kind: CheckKind, value: &str, root: &Root) -> bool {
             let machine = rustix::system::uname();
             value == "native" || architecture(&machine.machine().to_string_lossy()) == value
         }
-        CheckKind::Virtualization => matches!(value, "yes" | "true" | "1" | "on" | "container" | "ct"),
+        CheckKind::Virtualization => match level {
+            Level::Container => matches!(value, "yes" | "true" | "1" | "on" | "container" | "ct"),
+            Level::Host => is_virtual(root, value),
+        },
         // No security module is the container's own.
         CheckKind::Security => false,
         CheckKind::Capability => {
@@ -88,6 +92,22 @@ fn look(kind: CheckKind, value: &str, root: &Root) -> bool {
             }
         },
         CheckKind::Other => true,
+    }
+}
+
+/// Whether a host is a virtual machine, of the named kind if one is named.
+fn is_virtual(root: &Root, value: &str) -> bool {
+    let is_vm = text(root, "/proc/cpuinfo")
+        .lines()
+        .any(|l| l.starts_with("flags") && l.split_whitespace().any(|flag| flag == "hypervisor"));
+    let maker = text(root, "/sys/class/dmi/id/sys_vendor").to_ascii_lowercase();
+    match value {
+        "yes" | "true" | "1" | "on" | "vm" => is_vm,
+        "no" | "false" | "0" | "off" => !is_vm,
+        "container" => false,
+        // QEMU's is the maker of machines that KVM runs as well.
+        "kvm" | "qemu" => is_vm && maker.contains("qemu"),
+        other => is_vm && maker.contains(other),
     }
 }
 
@@ -206,7 +226,7 @@ mod tests {
         };
         let check = |lines: &[(&str, CheckKind)], expect: Option<&str>| {
             let checks: Vec<Check> = lines.iter().map(|(text, kind)| line(text, *kind)).collect();
-            assert_eq!(unmet(&checks, &root, "Condition").as_deref(), expect);
+            assert_eq!(unmet(&checks, &root, "Condition", Level::Container).as_deref(), expect);
         };
         use CheckKind::{
             DirectoryNotEmpty, FileNotEmpty, Other, PathExists, PathExistsGlob, PathIsDirectory,

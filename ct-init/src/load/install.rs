@@ -9,7 +9,7 @@ const HERE: &str = "/etc/systemd/system";
 
 /// Makes (or removes) the links of a unit and of those it names in `Also=`.
 pub fn apply(loader: &Loader, name: &UnitName, enable: bool) -> Result<(), String> {
-    let files = super::builtin::WithBuiltin(&loader.root);
+    let files = super::builtin::WithBuiltin(&loader.root, loader.level);
     let catalog = Catalog::new(&files, &loader.search, &super::SUFFIXES, &loader.context);
     let mut open = vec![name.clone()];
     let mut seen = Vec::new();
@@ -79,7 +79,7 @@ mod tests {
         let text =
             "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\nAlias=other.service\n";
         std::fs::write(at("lib/systemd/system/a.service"), text).unwrap();
-        let loader = Loader::new(&Root::new(dir.path()));
+        let loader = Loader::new(&Root::new(dir.path()), Default::default());
         let name = |n: &str| UnitName::parse(n).unwrap();
         let wants = at("etc/systemd/system/multi-user.target.wants/a.service");
         for _ in 0..2 {

@@ -4,6 +4,7 @@ pub mod check;
 pub mod glob;
 pub mod install;
 
+use crate::host::Level;
 use crate::root::Root;
 use builtin::{WithBuiltin, out_of_place};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,24 +15,28 @@ use units::parse::specifier::Context;
 use units::schema::{Body, Unit};
 
 /// Where unit files are looked for, in order; then the built-in targets.
-pub const SEARCH: [&str; 9] = [
+pub const SEARCH: [&str; 10] = [
     "/etc/ct/system",
     "/run/systemd/generator.early",
     "/etc/systemd/system",
     "/run/systemd/system",
     "/run/systemd/generator",
     "/usr/local/lib/systemd/system",
+    "/usr/lib/ct/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
     "/run/systemd/generator.late",
 ];
 
 const SUFFIXES: [&str; 5] = ["service", "target", "socket", "timer", "path"];
+/// On a host file systems are units too.
+const HOST_SUFFIXES: [&str; 7] = ["service", "target", "socket", "timer", "path", "mount", "swap"];
 
 /// Finds units below a root.
 #[derive(Debug)]
 pub struct Loader {
     root: Root,
+    level: Level,
     search: Vec<String>,
     context: Context,
 }
@@ -45,7 +50,7 @@ pub struct Haul {
     pub aliases: BTreeMap<UnitName, UnitName>,
     /// Those that can't be started, and why.
     pub absent: BTreeMap<UnitName, Absent>,
-    /// Units that have no place in a container: those that pull them in go without.
+    /// Units that have no place here: those that pull them in go without.
     pub foreign: BTreeSet<UnitName>,
     /// Mistakes in files and directives without effect, each a line.
     pub notices: Vec<String>,
@@ -53,7 +58,7 @@ pub struct Haul {
 
 impl Loader {
     /// Below this root. What specifiers stand for is read once.
-    pub fn new(root: &Root) -> Loader {
+    pub fn new(root: &Root, level: Level) -> Loader {
         let mut search: Vec<String> = SEARCH.iter().map(|s| (*s).to_owned()).collect();
         // On a merged /usr both are one directory; listing it once is enough.
         let same = |a: &str, b: &str| match (root.stat(a), root.stat(b)) {
@@ -64,13 +69,17 @@ impl Loader {
             search.retain(|dir| dir != "/lib/systemd/system");
         }
         search.push(builtin::DIRECTORY.to_owned());
-        Loader { root: root.clone(), search, context: context(root) }
+        Loader { root: root.clone(), level, search, context: context(root) }
     }
 
     /// Loads units and all that they pull in, except those in `known`.
     pub fn load(&self, asked: &[UnitName], known: &BTreeSet<UnitName>) -> Haul {
-        let files = WithBuiltin(&self.root);
-        let catalog = Catalog::new(&files, &self.search, &SUFFIXES, &self.context);
+        let files = WithBuiltin(&self.root, self.level);
+        let suffixes: &[&str] = match self.level {
+            Level::Container => &SUFFIXES,
+            Level::Host => &HOST_SUFFIXES,
+        };
+        let catalog = Catalog::new(&files, &self.search, suffixes, &self.context);
         let mut haul = Haul::default();
         let mut seen = known.clone();
         let mut open: Vec<UnitName> = asked.to_vec();
@@ -133,7 +142,7 @@ impl Loader {
     /// Why it is skipped here, unless the administrator has put it into /etc/ct/system.
     fn foreign(&self, name: &UnitName) -> Option<&'static str> {
         let wanted = SEARCH.first().is_some_and(|dir| self.root.exists(&format!("{dir}/{name}")));
-        out_of_place(name.as_str()).filter(|_| !wanted)
+        out_of_place(name.as_str(), self.level).filter(|_| !wanted)
     }
 }
 
@@ -192,7 +201,7 @@ mod tests {
         for name in ["a.service", "b.service", "gone.service", "systemd-udevd.service"] {
             std::os::unix::fs::symlink(format!("../{name}"), wants.join(name)).unwrap();
         }
-        let loader = Loader::new(&Root::new(dir.path()));
+        let loader = Loader::new(&Root::new(dir.path()), Level::Container);
         let name = |n: &str| UnitName::parse(n).unwrap();
         let haul = loader.load(&[name("default.target")], &BTreeSet::new());
         let have: BTreeSet<&str> = haul.units.iter().map(|u| u.name.as_str()).collect();

@@ -23,6 +23,8 @@ pub enum Word {
     Alive,
     /// `WATCHDOG=trigger`
     Unwell,
+    /// `X_CT_CRITICAL=`: the names of what is critical and has failed; empty: nothing.
+    Critical(String),
     /// `EXTEND_TIMEOUT_USEC=`
     Extend(Duration),
 }
@@ -47,6 +49,7 @@ fn line(line: &[u8]) -> Option<Word> {
         ("WATCHDOG", "trigger") => Some(Word::Unwell),
         ("MAINPID", v) => v.parse().ok().filter(|&pid| pid > 1).map(Word::MainPid),
         ("STATUS", v) => Some(Word::Status(printable(v))),
+        ("X_CT_CRITICAL", v) => Some(Word::Critical(printable(v))),
         ("ERRNO", v) => v.parse().ok().map(Word::Errno),
         ("EXTEND_TIMEOUT_USEC", v) => v.parse().ok().map(Duration::from_micros).map(Word::Extend),
         (_, _) => None,
@@ -79,6 +82,7 @@ mod tests {
         check(b"RELOADING=1\nMONOTONIC_USEC=5", Some(&[Word::Reloading]));
         check(b"WATCHDOG=1\nWATCHDOG=trigger", Some(&[Word::Alive, Word::Unwell]));
         check(b"EXTEND_TIMEOUT_USEC=1500000", Some(&[Word::Extend(Duration::from_millis(1500))]));
+        check(b"X_CT_CRITICAL=web db", Some(&[Word::Critical("web db".into())]));
         check(b"ERRNO=2\nSTOPPING=1", Some(&[Word::Errno(2), Word::Stopping]));
         check(b"\xff\xfe=1\nREADY=1", Some(&[Word::Ready]));
         check(b"FDSTORE=1\nFDNAME=x", Some(&[]));

@@ -32,3 +32,23 @@ fn open_how(dir: BorrowedFd<'_>, path: &CStr, flags: i32, mode: u32, resolve: u6
     // SAFETY: just made, ours alone.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
+
+/// Switches a swap space on; the flags are those of swapon(2).
+///
+/// # Errors
+/// EBUSY if it is on already, EINVAL if it is none, ENOENT, EPERM.
+pub fn swap_on(path: &str, flags: i32) -> Result<(), Errno> {
+    let path = std::ffi::CString::new(path).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: a C string and an integer.
+    check(unsafe { libc::swapon(path.as_ptr(), flags) }.into()).map(|_| ())
+}
+
+/// Switches it off, which takes as long as reading it in again takes.
+///
+/// # Errors
+/// EINVAL if it is not on, ENOENT, ENOMEM, EPERM.
+pub fn swap_off(path: &str) -> Result<(), Errno> {
+    let path = std::ffi::CString::new(path).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: a C string.
+    check(unsafe { libc::swapoff(path.as_ptr()) }.into()).map(|_| ())
+}

@@ -147,6 +147,28 @@ pub fn cloexec_from(first: u32) -> Result<(), Errno> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, CLOEXEC) }).map(|_| ())
 }
 
+/// Makes a terminal this session's controlling one, away from whichever session has it. The caller leads a session.
+///
+/// # Errors
+/// ENOTTY if it is none, EPERM without CAP_SYS_ADMIN where another session has it.
+pub fn take_terminal(terminal: BorrowedFd<'_>) -> Result<(), Errno> {
+    // SAFETY: a descriptor and an integer: 1 takes it by force.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 1) }.into()).map(|_| ())
+}
+
+/// Sets a hardware watchdog's time in seconds; what it has really taken comes back.
+///
+/// # Errors
+/// EINVAL for a time it doesn't know, ENOTTY or EOPNOTSUPP where the device is none or has a fixed time.
+pub fn watchdog_timeout(device: BorrowedFd<'_>, seconds: i32) -> Result<i32, Errno> {
+    // _IOWR('W', 6, int)
+    const SET_TIMEOUT: u64 = 3 << 30 | 4 << 16 | 0x57 << 8 | 6;
+    let mut seconds = seconds;
+    // SAFETY: the request reads and writes one integer that lives here.
+    check(unsafe { libc::ioctl(device.as_raw_fd(), SET_TIMEOUT as _, &raw mut seconds) }.into())?;
+    Ok(seconds)
+}
+
 /// Gives memory that was freed back to the kernel, as far as the allocator can.
 pub fn trim_heap() {
     #[cfg(target_env = "gnu")]

@@ -9,6 +9,7 @@ use crate::load::unit_name;
 use crate::plan::{self, Group, Step, Tree};
 use crate::spec::{Init, Spec};
 use crate::{observe, state};
+use ct_init::host::Level;
 use ct_init::load::check::unmet;
 use ct_init::proto::Request;
 use nix::libc;
@@ -129,9 +130,10 @@ impl Daemon {
     fn unmet(&self, name: &str) -> Option<(String, Event)> {
         let unit = &self.fleet.get(name)?.unit.as_ref()?.unit;
         let host = ct_init::root::Root::new("/");
-        let condition = unmet(&unit.conditions, &host, "Condition").map(|line| (line, Event::Skip));
+        let condition =
+            unmet(&unit.conditions, &host, "Condition", Level::Host).map(|line| (line, Event::Skip));
         let refused = Event::Refuse(Cause::Assert);
-        condition.or_else(|| unmet(&unit.asserts, &host, "Assert").map(|line| (line, refused)))
+        condition.or_else(|| unmet(&unit.asserts, &host, "Assert", Level::Host).map(|line| (line, refused)))
     }
 
     fn could_not(&mut self, name: &str, fault: Fault) {

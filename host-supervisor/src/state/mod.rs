@@ -79,8 +79,8 @@ pub fn view(machine: &Machine, frozen: bool, failed_units: usize) -> ContainerSt
 /// `leave` is what ct-init said before, `oom` whether the kernel killed for memory in its group meanwhile.
 pub fn ended(exit: Exit, leave: Option<Leave>, oom: bool) -> Vec<Event> {
     let wish = match (exit, leave) {
-        (_, Some(Leave::Reboot)) => Some(Cause::GuestReboot),
-        (_, Some(Leave::Halt)) => Some(Cause::GuestHalt),
+        (_, Some(Leave::Reboot | Leave::Kexec)) => Some(Cause::GuestReboot),
+        (_, Some(Leave::Halt | Leave::PowerOff)) => Some(Cause::GuestHalt),
         (_, Some(Leave::Shutdown)) => None,
         (Exit::Signal(REBOOTED), None) => Some(Cause::GuestReboot),
         (Exit::Signal(HALTED), None) => Some(Cause::GuestHalt),

@@ -44,6 +44,11 @@ impl Graph {
         for unit in units.iter().filter(|u| u.unit.default_dependencies) {
             let name = &unit.name;
             match unit.body {
+                Body::Service(_) if ["mount", "swap"].contains(&name.suffix()) => {
+                    let target = if name.suffix() == "swap" { "swap.target" } else { "local-fs.target" };
+                    self.add_default_before(name, target);
+                    self.add_default(name, Directive::DefaultConflicts, "umount.target");
+                }
                 Body::Service(_) => {
                     self.add_default(name, Directive::DefaultRequires, "sysinit.target");
                     self.add_default(name, Directive::DefaultAfter, "sysinit.target");
@@ -70,6 +75,14 @@ impl Graph {
         let Ok(to) = UnitName::parse(to) else { return };
         if self.units.contains_key(&to) && *from != to {
             self.add(from, directive, &to);
+        }
+    }
+
+    /// The target waits for it, as systemd.mount(5) says.
+    fn add_default_before(&mut self, first: &UnitName, second: &str) {
+        let Ok(second) = UnitName::parse(second) else { return };
+        if self.units.contains_key(&second) && !self.waits(first, &second) {
+            self.add(&second, Directive::DefaultAfter, first);
         }
     }
 

@@ -34,6 +34,11 @@ impl Graph {
         Order { pairs: waits.into_keys().collect(), cycles }
     }
 
+    /// `(a, b)`: b stops after a, because b is started before. The exact reverse of the order of a start.
+    pub fn stop_pairs(&self, units: &BTreeSet<UnitName>) -> BTreeSet<(UnitName, UnitName)> {
+        self.order(units).pairs.into_iter().map(|(first, second)| (second, first)).collect()
+    }
+
     /// `units` in an order that respects `pairs`: of those that can go, higher StartPriority first, then by name.
     pub(super) fn sorted(
         &self,

@@ -41,7 +41,7 @@ impl Graph {
         let mut pairs = order.pairs;
         let start_order = self.sorted(&jobs, &pairs);
         let stop = self.stop_order(&stops);
-        pairs.extend(self.order(&stops).pairs.into_iter().map(|(first, second)| (second, first)));
+        pairs.extend(self.stop_pairs(&stops));
         pairs.extend(self.after_stops(&jobs, &stops));
         Transaction {
             start: start_order,

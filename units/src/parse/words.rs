@@ -50,6 +50,8 @@ pub enum Escapes {
     Strict,
     /// As in the values of variables: what is wrong is taken as it stands.
     Relaxed,
+    /// As in lists of units: a backslash is part of an escaped name and stays (`srv-a\\x20b.mount`).
+    Retain,
 }
 
 /// Splits a whole line.
@@ -103,12 +105,14 @@ impl<'a> Splitter<'a> {
                 Some((open, _)) if c == open => quote = None,
                 None if c == '"' || c == '\'' => quote = Some((c, i)),
                 None if c.is_ascii_whitespace() => return Ok(Some(Word { text, at, end: i })),
-                Some(_) | None if c == '\\' => self.escape(i, &mut text)?,
+                Some(_) | None if c == '\\' && self.escapes != Escapes::Retain => {
+                    self.escape(i, &mut text)?
+                }
                 Some(_) | None => text.push(c),
             }
         }
         match quote {
-            Some((quote, at)) if self.escapes == Escapes::Strict => Err(WordError::Unclosed { quote, at }),
+            Some((quote, at)) if self.escapes != Escapes::Relaxed => Err(WordError::Unclosed { quote, at }),
             Some(_) | None => Ok(Some(Word { text, at, end: self.line.len() })),
         }
     }

@@ -1,5 +1,6 @@
 //! schema: what each section means, typed. Touches nothing.
 pub mod container;
+pub mod mount;
 pub mod read;
 pub mod resources;
 pub mod service;
@@ -8,6 +9,7 @@ pub mod timer;
 pub mod unit;
 
 pub use container::{Container, Health, InitProgram, ReadyWhen, Rootfs, UserNs};
+pub use mount::Mount;
 pub use resources::Resources;
 pub use service::{
     Command, ExecPhase, KillMode, NotifyAccess, Output, Restart, Service, ServiceType, StatusSet,
@@ -49,7 +51,7 @@ pub struct NotApplied {
 /// What kind of unit it is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Body {
-    /// `.service`
+    /// `.service`; also `.mount` and `.swap`, as the service that carries them out (see [`mount`]).
     Service(Box<Service>),
     /// `.target`
     Target,
@@ -59,6 +61,6 @@ pub enum Body {
     Socket(Box<Socket>),
     /// `.timer`
     Timer(Box<Timer>),
-    /// A kind that is read for its dependencies only (`.path`, `.mount` …).
+    /// A kind that is read for its dependencies only (`.path`, `.slice` …).
     Passive,
 }

@@ -2,7 +2,7 @@
 use super::container::choose_rootfs;
 use super::service::{RESTART_SEC, TIMEOUT};
 use super::unit::{START_LIMIT_BURST, START_LIMIT_INTERVAL};
-use super::{Draft, Given, Kind, exec};
+use super::{Draft, Given, Kind, exec, mount};
 use crate::name::UnitName;
 use crate::schema::container::{Health, InitProgram, ReadyWhen, UserNs};
 use crate::schema::service::{
@@ -13,13 +13,14 @@ use crate::schema::{Body, Container, NotApplied, Resources, Service, StatusSet, 
 use crate::values::{Signal, Span};
 
 /// Sentences about a whole unit that can't be used.
-pub(super) fn mistakes(kind: Kind, draft: &Draft) -> Vec<&'static str> {
+pub(super) fn mistakes(name: &UnitName, kind: Kind, draft: &Draft) -> Vec<&'static str> {
     match kind {
         Kind::Service => service_mistakes(draft),
         Kind::Container => {
             let rootfs = choose_rootfs(draft.given.template.clone(), draft.given.rootfs.clone());
             rootfs.err().into_iter().collect()
         }
+        Kind::Mount => mount::mistakes(name, draft),
         Kind::Target | Kind::Socket | Kind::Timer | Kind::Passive => Vec::new(),
     }
 }
@@ -61,13 +62,15 @@ fn service_type(given: &Given, service: &Service) -> ServiceType {
 
 /// Makes the unit of its draft.
 pub(super) fn fill(name: &UnitName, path: &str, kind: Kind, draft: Draft) -> Unit {
-    let Draft { unit, install, service, container, socket, timer, resources, given, mut not_applied } = draft;
+    let Draft { unit, install, service, container, socket, timer, mount, resources, given, mut not_applied } =
+        draft;
     let body = match kind {
         Kind::Service => Body::Service(Box::new(fill_service(service, given, resources, &mut not_applied))),
         Kind::Container => Body::Container(Box::new(fill_container(container, given, resources))),
         Kind::Target => Body::Target,
         Kind::Socket => Body::Socket(Box::new(socket)),
         Kind::Timer => Body::Timer(Box::new(timer)),
+        Kind::Mount => Body::Service(Box::new(mount.service(resources))),
         Kind::Passive => Body::Passive,
     };
     Unit { name: name.clone(), path: path.to_owned(), unit, body, install, not_applied }

@@ -179,11 +179,8 @@ const PATH: &[List] = &[
     (Quiet::Never, "DirectoryMode TriggerLimitIntervalSec TriggerLimitBurst"),
 ];
 const MOUNT: &[List] = &[
-    (
-        Quiet::Never,
-        "What Where Type Options SloppyOptions LazyUnmount ForceUnmount ReadWriteOnly DirectoryMode",
-    ),
-    (Quiet::Never, "TimeoutSec TimeoutIdleSec ExtraOptions Priority"),
+    (Quiet::Off, "SloppyOptions ReadWriteOnly"),
+    (Quiet::Never, "Where DirectoryMode TimeoutIdleSec ExtraOptions"),
     (Quiet::Never, KILL),
 ];
 const SCOPE: &[List] = &[

@@ -87,7 +87,10 @@ impl<'a> Line<'a> {
     }
     /// The value's words, specifiers expanded after splitting.
     pub fn words(&mut self) -> Result<Vec<Word>, Wrong> {
-        let mut words = words::split(self.raw(), Escapes::Strict)?;
+        self.split(Escapes::Strict)
+    }
+    fn split(&mut self, escapes: Escapes) -> Result<Vec<Word>, Wrong> {
+        let mut words = words::split(self.raw(), escapes)?;
         for word in &mut words {
             word.text = self.expand(&word.text, word.at)?;
         }
@@ -97,7 +100,7 @@ impl<'a> Line<'a> {
     pub fn names(&mut self) -> Result<Vec<UnitName>, Wrong> {
         let own = self.subject.name;
         let mut names = Vec::new();
-        for word in self.words()? {
+        for word in self.split(Escapes::Retain)? {
             let parsed = match own.suffix() {
                 "container" => UnitName::parse_short(&word.text, "container"),
                 _ => UnitName::parse(&word.text),

@@ -4,6 +4,7 @@ mod defaults;
 mod exec;
 mod known;
 mod line;
+mod mount;
 mod resources;
 mod service;
 mod socket;
@@ -19,7 +20,9 @@ use crate::parse::near::nearest;
 use crate::parse::specifier::{Context, Subject};
 use crate::parse::{Diagnostic, Diagnostics, Severity};
 use crate::schema::service::{DirectoryKind, Input, NotifyAccess, ServiceType};
-use crate::schema::{Container, Install, NotApplied, Resources, Service, Socket, Timer, Unit, UnitSection};
+use crate::schema::{
+    Container, Install, Mount, NotApplied, Resources, Service, Socket, Timer, Unit, UnitSection,
+};
 use crate::values::{Mode, Signal, Span};
 use known::Known;
 use line::{Line, Wrong};
@@ -35,6 +38,8 @@ pub(crate) enum Kind {
     Container,
     Socket,
     Timer,
+    /// `.mount` and `.swap`.
+    Mount,
     /// Read for its dependencies.
     Passive,
 }
@@ -48,6 +53,7 @@ impl Kind {
             "container" => Kind::Container,
             "socket" => Kind::Socket,
             "timer" => Kind::Timer,
+            "mount" | "swap" => Kind::Mount,
             _ => Kind::Passive,
         }
     }
@@ -56,7 +62,9 @@ impl Kind {
     pub(crate) fn slip(self) -> Severity {
         match self {
             Kind::Container => Severity::Error,
-            Kind::Service | Kind::Target | Kind::Socket | Kind::Timer | Kind::Passive => Severity::Warning,
+            Kind::Service | Kind::Target | Kind::Socket | Kind::Timer | Kind::Mount | Kind::Passive => {
+                Severity::Warning
+            }
         }
     }
     /// As [`Kind::slip`], for one key: a service whose ExecStart= is wrong can't be used.
@@ -73,6 +81,7 @@ struct Draft {
     container: Container,
     socket: Socket,
     timer: Timer,
+    mount: Mount,
     resources: Resources,
     given: Given,
     not_applied: Vec<NotApplied>,
@@ -121,6 +130,7 @@ impl<'a> Reader<'a> {
             container: Container::default(),
             socket: Socket::default(),
             timer: Timer::default(),
+            mount: Mount::default(),
             resources: Resources::default(),
             given: Given::default(),
             not_applied: Vec::new(),
@@ -153,7 +163,7 @@ impl<'a> Reader<'a> {
 
     /// The unit with its defaults filled in; none if anything is an error.
     pub(crate) fn finish(mut self, path: &str) -> (Option<Unit>, Diagnostics) {
-        for message in defaults::mistakes(self.kind, &self.draft) {
+        for message in defaults::mistakes(self.name, self.kind, &self.draft) {
             self.say(path, Place::default(), Severity::Error, message.to_owned());
         }
         if self.found.has_errors() {
@@ -262,6 +272,8 @@ fn tables(section: &str) -> &'static [&'static [Key]] {
         "Container" => &[container::CONTAINER],
         "Socket" => &[socket::SOCKET],
         "Timer" => &[timer::TIMER],
+        "Mount" => &[mount::MOUNT],
+        "Swap" => &[mount::SWAP],
         "Resources" => &[resources::RESOURCES, resources::CONTAINER_RESOURCES],
         _ => &[],
     }

@@ -446,15 +446,58 @@ fn a_megabyte_of_mistakes_stays_small() {
 
 #[test]
 fn passive_units_keep_their_dependencies() {
-    let (unit, said) = read(
-        "x.mount",
-        "[Unit]\nAfter=a.service\n[Mount]\nWhat=/dev/x\nLimitNOFILE=5\nWhere=/a\nNoSuchThing=1\n",
-    );
-    assert_eq!(said, [r#"x.mount:7:1: warning: unknown key "NoSuchThing" in [Mount]"#]);
+    let (unit, said) =
+        read("x.path", "[Unit]\nAfter=a.service\n[Path]\nPathExists=/dev/x\nUnit=a.service\nNoSuchThing=1\n");
+    assert_eq!(said, [r#"x.path:6:1: warning: unknown key "NoSuchThing" in [Path]"#]);
     let unit = unit.unwrap();
     assert_eq!(unit.body, Body::Passive);
     assert_eq!(show(&unit.unit.after), "[a.service]");
-    assert_eq!(unit.not_applied.len(), 3);
+    assert_eq!(unit.not_applied.len(), 2);
+}
+
+#[test]
+fn an_escaped_name_in_a_list_stays_escaped() {
+    let (unit, said) =
+        read("a.service", "[Unit]\nAfter=srv-a\\x20b.mount 'c.service'\n[Service]\nExecStart=/a\n");
+    assert_eq!(said, [""; 0]);
+    assert_eq!(show(&unit.unwrap().unit.after), r"[srv-a\x20b.mount, c.service]");
+}
+
+#[test]
+fn a_mount_is_a_service_of_ct_inits_own_verbs() {
+    let check = |name: &str, text: &str, expect: Result<(&str, &str), &str>| {
+        let (unit, said) = read(name, text);
+        let words = |list: &[crate::schema::Command]| {
+            list.iter().map(|c| c.argv.join(" ")).collect::<Vec<_>>().join("; ")
+        };
+        let got = match unit.map(|u| u.body) {
+            Some(Body::Service(s)) => Ok((words(&s.exec.start), words(&s.exec.stop))),
+            other => Err(format!("{other:?} {said:?}")),
+        };
+        match expect {
+            Ok((up, down)) => assert_eq!(got, Ok((up.to_owned(), down.to_owned())), "{said:?}"),
+            Err(why) => assert!(said.iter().any(|s| s.contains(why)), "{said:?}"),
+        }
+    };
+    let mount = "[Mount]\nWhat=/dev/vdb\nWhere=/srv/my data\nType=ext4\nOptions=ro,nosuid\n";
+    check(
+        r"srv-my\x20data.mount",
+        mount,
+        Ok(("ct-init mount /dev/vdb /srv/my data ext4 ro,nosuid 755", "ct-init unmount /srv/my data")),
+    );
+    check("srv.mount", mount, Err("is not the unit's name"));
+    check("srv.mount", "[Mount]\nWhere=/srv\n", Err("has no What="));
+    check("srv.mount", "[Mount]\nWhat=tmpfs\n", Err("has no Where="));
+    check(
+        "srv.mount",
+        "[Mount]\nWhat=tmpfs\nWhere=/srv\nDirectoryMode=0700\nLazyUnmount=yes\n",
+        Ok(("ct-init mount tmpfs /srv  defaults 700", "ct-init unmount --lazy /srv")),
+    );
+    check(
+        "dev-vdb.swap",
+        "[Swap]\nWhat=/dev/vdb\nPriority=5\nOptions=discard\n",
+        Ok(("ct-init swapon /dev/vdb pri=5,discard", "ct-init swapoff /dev/vdb")),
+    );
 }
 
 #[test]
