@@ -1,6 +1,7 @@
 //! check: one run of a command that looks whether something inside works: its script, its words, its verdict. Never
 //! waits for it.
 use crate::cgroup::Group;
+use crate::effect::powers::Powers;
 use crate::passwd::{Accounts, User};
 use crate::proto::Exec;
 use crate::root::Root;
@@ -164,11 +165,15 @@ pub fn script(
     argv: &[String],
     environment: &[(String, String)],
     write: &OwnedFd,
+    powers: Powers,
 ) -> Result<(Script, OwnedFd), String> {
     let null = rustix::fs::openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .map_err(|e| format!("open /dev/null: {}", std::io::Error::from(e)))?;
     let mut script = Script::new();
     script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false }).push(Op::Umask(0o022));
+    if let Some(op) = powers.oom_score_op(None) {
+        script.push(op);
+    }
     script.push(Op::Dup { from: null.as_raw_fd(), to: 0 });
     script.push(Op::Dup { from: write.as_raw_fd(), to: 1 }).push(Op::Dup { from: write.as_raw_fd(), to: 2 });
     let user = Accounts::read(root).ok().and_then(|a| a.user("root").ok()).unwrap_or_else(root_user);

@@ -115,6 +115,10 @@ impl Pid1 {
         let mut engine = Engine::new(root.clone(), start.level, log.clone(), start.handover, store);
         engine.tree = take_tree(&engine, &log);
         engine.powers = Powers::find();
+        if start.level == Level::Host {
+            // The kernel never takes a host's PID 1: its services need not go first.
+            engine.powers.oom_score = None;
+        }
         engine.own = own_file(&root, &log);
         let notify = bind(&root, NOTIFY, &log);
         let syslog = bind(&root, SYSLOG, &log);
@@ -490,6 +494,7 @@ impl Pid1 {
             }
             Want::TellAll(report) => self.tell_all(&report),
             Want::Leave(why) => self.leave(why),
+            Want::End(why) => self.end(why),
         }
     }
 
@@ -507,6 +512,7 @@ impl Pid1 {
 
     fn end(&mut self, why: Leave) -> ! {
         info!(self.log, "leaves"; "why" => ?why);
+        self.engine.wants.clear();
         self.tell_all(&Report::Leaving(why));
         self.after_turn();
         match self.engine.level {

@@ -90,6 +90,9 @@ pub fn start(engine: &mut Engine, link: usize, exec: &Exec, fds: &[OwnedFd]) -> 
     let (user, gid, groups) = who(&accounts, exec.user.as_deref()).map_err(other)?;
     let mut script = Script::new();
     script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false }).push(Op::Umask(0o022));
+    if let Some(op) = engine.powers.oom_score_op(None) {
+        script.push(op);
+    }
     let mut master = None;
     let (slave, null);
     if exec.tty {

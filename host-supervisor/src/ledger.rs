@@ -8,10 +8,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use units::machine::Kept;
+use units::machine::{Kept, Wanted};
 
 /// Raised when a file's meaning changes; an unknown one is set aside.
-const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 /// What a container keeps over boots: `var/lib/ct/containers/NAME/state.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Life {
     pub boot_id: String,
     /// Its life cycle and counters.
     pub machine: Kept,
+    /// What was asked of it and waits for its turn.
+    #[serde(default)]
+    pub queued: Option<Wanted>,
     /// The last ends, newest first: here as well, because the disk with the durable state may be full.
     #[serde(default)]
     pub exits: Vec<ExitRow>,
@@ -70,6 +73,12 @@ struct Envelope<T> {
     data: T,
 }
 
+/// What every format has.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
 /// Why a file gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -98,14 +107,39 @@ pub fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, LedgerError> 
         Err(e) => return Err(LedgerError::Io(path.to_path_buf(), e)),
         Ok(bytes) => bytes,
     };
-    let why = match serde_json::from_slice::<Envelope<T>>(&bytes) {
-        Ok(envelope) if envelope.format == FORMAT => return Ok(Some(envelope.data)),
-        Ok(envelope) => format!("format {}, this is {FORMAT}", envelope.format),
-        Err(e) => e.to_string(),
+    let why = match decode(&bytes) {
+        Ok(data) => return Ok(Some(data)),
+        Err(why) => why,
     };
     let aside = path.with_extension("json.bad");
     fs::rename(path, &aside).map_err(|e| LedgerError::Io(path.to_path_buf(), e))?;
     Err(LedgerError::SetAside { path: path.to_path_buf(), why, aside })
+}
+
+/// Whether a file could be read; leaves it where it is. None: there is none.
+///
+/// # Errors
+/// Why not, as a sentence that names the file.
+pub fn understood<T: DeserializeOwned>(path: &Path) -> Option<Result<(), String>> {
+    let named = |why: String| format!("{}: {why}", path.display());
+    match fs::read(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => Some(Err(named(e.to_string()))),
+        Ok(bytes) => Some(decode::<T>(&bytes).map(drop).map_err(named)),
+    }
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    // The format first: what another one holds is not ours to understand.
+    match serde_json::from_slice::<Head>(bytes) {
+        Ok(head) if head.format == FORMAT => {}
+        Ok(head) if head.format > FORMAT => {
+            return Err(format!("format {}, of a later version; this one knows {FORMAT}", head.format));
+        }
+        Ok(head) => return Err(format!("format {}, this one knows {FORMAT}", head.format)),
+        Err(e) => return Err(e.to_string()),
+    }
+    serde_json::from_slice::<Envelope<T>>(bytes).map(|e| e.data).map_err(|e| e.to_string())
 }
 
 /// Writes a file so that a power cut leaves the old one or the new one.
@@ -159,11 +193,15 @@ mod tests {
             "{\"format\":1,\"da",
             "hello",
             "{\"format\":99,\"data\":{\"ids\":{\"base\":1,\"size\":1},\"wanted_up\":true}}",
+            "{\"format\":99,\"data\":[]}",
         ] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("state.json");
             fs::write(&path, bad).unwrap();
-            assert!(matches!(read::<Durable>(&path), Err(LedgerError::SetAside { .. })), "{bad}");
+            let looked = understood::<Durable>(&path).unwrap().unwrap_err();
+            let Err(LedgerError::SetAside { why, .. }) = read::<Durable>(&path) else { panic!("{bad}") };
+            assert!(looked.ends_with(&why), "{looked}, {why}");
+            assert_eq!(why.contains("later version"), bad.contains("99"), "{why}");
             assert_eq!(fs::read_to_string(dir.path().join("state.json.bad")).unwrap(), bad);
             assert_eq!(read::<Durable>(&path).unwrap(), None);
         }

@@ -1,5 +1,5 @@
 //! program: the command line of host-supervisor, and what a process started with it becomes.
-use crate::daemon::{self, Options, REMOVE, TEMPLATE};
+use crate::daemon::{self, Left, Options, REMOVE, TEMPLATE};
 use crate::paths::Paths;
 use crate::template;
 use clap::Parser;
@@ -29,6 +29,13 @@ struct Arguments {
     /// The keeper's line to its supervisor (internal)
     #[arg(long, hide = true, value_name = "N")]
     keeper_fd: Option<i32>,
+    /// Only look whether this program could take over from the one that serves the root: it begins, ct-init is there,
+    /// and all of the state on disk is understood (else exit code 3)
+    #[arg(long)]
+    check: bool,
+    /// Shut all containers down (internal)
+    #[arg(long, hide = true)]
+    shut_down: bool,
     /// Work for a supervisor (internal)
     #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
     work: Vec<String>,
@@ -49,6 +56,9 @@ pub fn main() -> ExitCode {
         }
         None => {}
     }
+    if arguments.check {
+        return check(arguments);
+    }
     if !arguments.no_keeper && arguments.keeper_fd.is_none() {
         return keep(&arguments);
     }
@@ -57,10 +67,32 @@ pub fn main() -> ExitCode {
         init: arguments.init.unwrap_or_else(beside),
         root: arguments.root,
         cgroup_parent: arguments.cgroup_parent,
+        shut_down: arguments.shut_down,
     };
     match daemon::run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Left::Asked) => ExitCode::SUCCESS,
+        Ok(Left::MakesRoom) => ExitCode::from(keeper::AGAIN),
         Err(e) => fail(&e),
+    }
+}
+
+/// `--check`: a worker's words, for the supervisor that is to be replaced.
+fn check(arguments: Arguments) -> ExitCode {
+    let init = arguments.init.unwrap_or_else(beside);
+    let foreign = match daemon::check(&arguments.root, &init) {
+        Ok(foreign) => foreign,
+        Err(e) => {
+            println!("error: {}", ct_init::chain(&e));
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("host-supervisor {}, state format {}", env!("CARGO_PKG_VERSION"), crate::ledger::FORMAT);
+    match foreign.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => {
+            println!("error: {}", foreign.join("; "));
+            ExitCode::from(daemon::NOT_UNDERSTOOD)
+        }
     }
 }
 

@@ -21,6 +21,7 @@ const CASES: &[(&str, &str, &str)] = &[
     ("LimitNOFILE=77:88", "ulimit -n; ulimit -Hn", "77|88"),
     ("LimitCORE=0", "ulimit -c", "0"),
     ("OOMScoreAdjust=500", "cat /proc/self/oom_score_adj", "500"),
+    ("", "echo $(($(cat /proc/self/oom_score_adj) - $(cat /proc/1/oom_score_adj)))", "300"),
     ("CapabilityBoundingSet=CAP_CHOWN", "status CapBnd", "0000000000000001"),
     ("CapabilityBoundingSet=", "status CapBnd", "0000000000000000"),
     ("CapabilityBoundingSet=CAP_CHOWN CAP_KILL", "status CapEff", "0000000000000021"),

@@ -201,3 +201,65 @@ fn a_broken_state_file_costs_one_container_nothing_but_its_state() {
     s.run();
     s.finish();
 }
+
+/// One may be on its way at a time: the others wait for their turn.
+fn waits_for_its_turn() -> Supervisor {
+    let s = Supervisor::start_with(|s| {
+        s.unit("host.conf", "[Host]\nStartParallel=1\n");
+        s.container("slow", "ReadyWhen=file:/srv/go");
+        s.container("next", "");
+        s.container("last", "");
+    });
+    s.ct(&["start", "--no-wait", "slow"]).ok();
+    s.ct(&["start", "--no-wait", "next", "last"]).ok();
+    assert_eq!((s.state("next").as_str(), s.state("last").as_str()), ("stopped", "stopped"), "they wait");
+    s
+}
+
+fn go(s: &Supervisor) {
+    fs::write(s.root().join("srv/slow/srv/go"), "").expect("let it be ready");
+    s.until("slow", "running");
+}
+
+#[test]
+fn a_start_that_waits_for_its_turn_outlives_the_supervisor() {
+    if !can("a_start_that_waits_for_its_turn_outlives_the_supervisor") {
+        return;
+    }
+    let mut s = waits_for_its_turn();
+    s.end(9);
+    s.run();
+    go(&s);
+    s.until("next", "running");
+    s.until("last", "running");
+    s.finish();
+}
+
+#[test]
+fn a_stop_counts_also_before_the_start_had_its_turn() {
+    if !can("a_stop_counts_also_before_the_start_had_its_turn") {
+        return;
+    }
+    let mut s = waits_for_its_turn();
+    let waits = s.ct_command(&["start", "next"]).spawn().expect("run ct");
+    let mut events = s.events();
+    // It is there when its call is: it was sent before ours.
+    while !s.log().contains("wait: true") {
+        s.ct(&["list"]).ok();
+    }
+    s.ct(&["stop", "next"]).ok();
+    tests::supervisor::ran(waits).refused(1, &["next", "stopped before it was ready"]);
+    s.end(15);
+    s.run();
+    s.ct(&["stop", "--no-wait", "last"]).ok();
+    drop(events);
+    events = s.events();
+    go(&s);
+    s.ct(&["start", "slow"]).ok();
+    s.ct(&["list"]).ok();
+    assert_eq!((s.state("next").as_str(), s.state("last").as_str()), ("stopped", "stopped"));
+    let began = |e: &serde_json::Value| e["message"] == "starting" && e["container"] != "slow";
+    assert!(!events.seen.iter().any(began), "{:?}", events.seen);
+    drop(events);
+    s.finish();
+}

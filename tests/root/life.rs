@@ -118,8 +118,139 @@ fn a_container_that_only_crashes_is_given_up() {
     s.ct(&["start", "other"]).ok();
     let _ = s.ct(&["start", "web"]);
     s.until("web", "failed");
-    assert!(s.ct(&["why", "web"]).ok().contains("too often"), "{}", s.ct(&["why", "web"]).out);
+    let why = s.ct(&["why", "web"]).ok();
+    for word in ["started too often (allowed: 3 in 1h)", "before that: exited with code 1"] {
+        assert!(why.contains(word), "{word:?} is not in {why:?}");
+    }
     assert_eq!(s.state("other"), "running");
+    s.finish();
+}
+
+/// The last rung: what its own restarts could not mend is the host's matter, once and without waiting.
+#[test]
+fn what_a_container_asks_of_its_host_is_asked_once() {
+    if !can("what_a_container_asks_of_its_host_is_asked_once") {
+        return;
+    }
+    let asked = |s: &Supervisor| fs::read_to_string(s.root().join("srv/asked")).unwrap_or_default();
+    // Unit lines, container lines, and the words that the host's init gets.
+    let limit = "Init=/bin/false\nRestart=always\nRestartSec=0\nStartLimitBurst=3\nStartLimitIntervalSec=1h";
+    let cases = [
+        ("StartLimitAction=reboot", limit, "reboot\n"),
+        ("StartLimitAction=reboot-force", limit, "reboot -f\n"),
+        ("StartLimitAction=poweroff-immediate", limit, "poweroff -f -f\n"),
+        ("StartLimitAction=none", limit, ""),
+        ("FailureAction=poweroff", "Init=/bin/false\nRestart=no", "poweroff\n"),
+        ("FailureAction=poweroff\nSuccessAction=reboot", "Init=/bin/true\nRestart=no", "reboot\n"),
+        ("FailureAction=poweroff", "Init=/bin/true\nRestart=no", ""),
+    ];
+    for (unit, lines, words) in cases {
+        let s = Supervisor::start_with(|s| {
+            let file = s.root().join("srv/asked");
+            let command = |name: &str| format!("/bin/sh -c 'echo {name} \"$@\" >>{}' -", file.display());
+            s.unit(
+                "host.conf",
+                &format!(
+                    "[Host]\nRebootCommand={}\nPoweroffCommand={}\n",
+                    command("reboot"),
+                    command("poweroff")
+                ),
+            );
+            s.container("web", lines);
+            s.container("other", "");
+            let path = s.root().join("etc/ct/web.container");
+            let text = fs::read_to_string(&path).expect("the unit");
+            fs::write(path, format!("[Unit]\n{unit}\n{text}")).expect("write the unit");
+        });
+        s.ct(&["start", "other"]).ok();
+        let mut events = s.events();
+        let _ = s.ct(&["start", "web"]);
+        let well = lines.contains("/bin/true");
+        s.until("web", if well { "stopped" } else { "failed" });
+        if !words.is_empty() {
+            events.until("it asks", |e| e["event"] == "action");
+            s.logged("the host's init was asked");
+            let why = s.ct(&["why", "web"]).ok();
+            assert!(
+                why.contains("asked for") && why.contains(unit.rsplit('=').next().unwrap_or("")),
+                "{why}"
+            );
+        }
+        drop(events);
+        assert_eq!(s.state("other"), "running", "{unit}");
+        s.ct(&["stop", "other"]).ok();
+        assert_eq!(asked(&s), words, "{unit} {lines}");
+        s.finish();
+    }
+}
+
+#[test]
+fn a_host_that_can_not_be_asked_costs_nothing() {
+    if !can("a_host_that_can_not_be_asked_costs_nothing") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.unit("host.conf", "[Host]\nRebootCommand=/bin/false\nPoweroffCommand=/no/such/program\n");
+        for (name, action) in [("a", "reboot"), ("b", "poweroff")] {
+            s.container(name, "Init=/bin/false\nRestart=no");
+            let path = s.root().join(format!("etc/ct/{name}.container"));
+            let text = fs::read_to_string(&path).expect("the unit");
+            fs::write(path, format!("[Unit]\nFailureAction={action}\n{text}")).expect("write the unit");
+        }
+    });
+    for (name, word) in [("a", "exit status: 1"), ("b", "No such file")] {
+        let mut events = s.events();
+        let _ = s.ct(&["start", name]);
+        events.until("it says why", |e| {
+            e["event"] == "action" && e["message"].as_str().is_some_and(|m| m.contains(word))
+        });
+        let why = s.ct(&["why", name]).ok();
+        assert!(why.contains("could not ask for") && why.contains(word), "{why}");
+    }
+    s.finish();
+}
+
+/// A unit's own action is about its container, and the container's policy goes on from there.
+#[test]
+fn what_a_unit_asks_is_of_its_container() {
+    if !can("what_a_unit_asks_is_of_its_container") {
+        return;
+    }
+    let crash = "Restart=always\nRestartSec=1ms\nStartLimitBurst=3\nExecStart=/bin/false";
+    // Its action, its lines, what the container comes to, and why.
+    let cases = [
+        ("StartLimitAction=poweroff", crash, "stopped", "halted from inside"),
+        ("StartLimitAction=poweroff-force", crash, "stopped", "halted from inside"),
+        ("FailureAction=exit", "ExecStart=/bin/false", "stopped", "halted from inside"),
+        ("SuccessAction=poweroff-immediate", "ExecStart=/bin/true", "stopped", "halted from inside"),
+        ("SuccessAction=poweroff", "ExecStart=/bin/false", "degraded", "failed inside"),
+        ("StartLimitAction=reboot\nConditionPathExists=!/srv/once", crash, "running", "rebooted from inside"),
+        (
+            "FailureAction=reboot-force\nConditionPathExists=!/srv/once",
+            "ExecStart=/bin/false",
+            "running",
+            "rebooted from inside",
+        ),
+    ];
+    let s = Supervisor::start_with(|s| {
+        for (i, (action, lines, ..)) in cases.iter().enumerate() {
+            // After the reboot its condition keeps it from doing the same again.
+            let last = if action.starts_with("Start") { 3 } else { 1 };
+            let mark = format!(
+                "ExecStartPre=/bin/sh -c 'echo >>/srv/n; [ $(wc -l </srv/n) -lt {last} ] || touch /srv/once'"
+            );
+            s.container(&format!("c{i}"), "").service("a", &format!("{mark}\n{lines}\n[Unit]\n{action}"));
+        }
+    });
+    for (i, (action, lines, state, why)) in cases.iter().enumerate() {
+        let name = format!("c{i}");
+        let _ = s.ct(&["start", &name]);
+        s.until(&name, state);
+        let status: serde_json::Value =
+            serde_json::from_str(&s.ct(&["status", &name, "--json"]).ok()).expect("JSON");
+        let said = format!("{} {}", status["why"], status["exits"]);
+        assert!(said.contains(why), "{action} {lines}: {said}");
+    }
     s.finish();
 }
 

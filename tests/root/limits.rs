@@ -63,6 +63,42 @@ fn memory_over_the_limit_is_taken_back() {
     s.finish();
 }
 
+/// It happened about once in fifteen runs: the kernel chose PID 1, and with it went the container.
+#[test]
+fn who_eats_all_memory_again_and_again_never_takes_pid_1_along() {
+    if !can("who_eats_all_memory_again_and_again_never_takes_pid_1_along") {
+        return;
+    }
+    let eats = "/bin/busybox dd if=/dev/zero of=/dev/null bs=64M count=1";
+    let s = Supervisor::start_with(|s| {
+        s.container("web", "Restart=no\n[Resources]\nMemoryMax=24M")
+            .service("quiet", "ExecStart=/bin/sleep 1000\nOOMScoreAdjust=7")
+            .service(
+                "hog",
+                &format!("ExecStart={eats}\nRestart=always\nRestartSec=1ms\n[Unit]\nStartLimitIntervalSec=0"),
+            );
+    });
+    s.ct(&["start", "web"]).ok();
+    let pid = s.row("web")["pid"].clone();
+    let mut watch = tests::client::Watch::connect(&s.init_socket("web"));
+    watch.until("killed sixty times", |w| w.units.get("hog.service").is_some_and(|u| u.restarts >= 60));
+    // Sessions are no better off than services; a unit's own word counts.
+    let scores = "cat /proc/self/oom_score_adj /proc/1/oom_score_adj /proc/$(pidof sleep)/oom_score_adj";
+    let told = s.sh("web", scores);
+    if told.code == 0 {
+        let scores: Vec<i32> = told.out.lines().map(|l| l.parse().expect("a number")).collect();
+        assert_eq!(scores, [scores[1] + 300, scores[1], 7.max(scores[1])], "{told:?}");
+    } // Else it was the kernel's choice this time.
+    let status: serde_json::Value =
+        serde_json::from_str(&s.ct(&["status", "web", "--json"]).ok()).expect("JSON");
+    assert_eq!((&status["pid"], &status["exits"]), (&pid, &serde_json::json!([])), "{status:#}");
+    let rows = status["limits"].as_array().expect("limits");
+    let hit = rows.iter().any(|l| l["name"] == "MemoryMax" && l["failures"].as_u64().is_some_and(|n| n > 0));
+    assert!(hit, "{rows:#?}");
+    s.ct(&["stop", "web"]).ok();
+    s.finish();
+}
+
 #[test]
 fn a_fork_bomb_ends_at_tasks_max() {
     if !can("a_fork_bomb_ends_at_tasks_max") {

@@ -26,6 +26,8 @@ pub(crate) struct Host {
     dir: tempfile::TempDir,
     group: String,
     keeper: Option<Child>,
+    /// Another host-supervisor than the one that is built.
+    program: Option<PathBuf>,
     /// Both ends of each container's pipe, so that nothing that was written is ever lost.
     codes: BTreeMap<String, File>,
 }
@@ -37,7 +39,7 @@ impl Host {
         prctl::set_child_subreaper(true).expect("become a subreaper");
         let dir = tempfile::Builder::new().prefix("ct-survive-").tempdir().expect("make a directory");
         fs::create_dir_all(dir.path().join("etc/ct")).expect("make a directory");
-        Host { dir, group: groups::unique(), keeper: None, codes: BTreeMap::new() }
+        Host { dir, group: groups::unique(), keeper: None, program: None, codes: BTreeMap::new() }
     }
 
     /// With a keeper and these containers, all of them started.
@@ -72,17 +74,55 @@ impl Host {
 
     /// Starts host-supervisor and waits until it answers.
     pub(crate) fn run(&mut self, words: &[&str]) {
-        self.keeper = Some(self.command(words).spawn().expect("start host-supervisor"));
+        self.begin(words);
         self.answers();
+    }
+
+    /// Starts host-supervisor.
+    pub(crate) fn begin(&mut self, words: &[&str]) {
+        self.keeper = Some(self.command(words).spawn().expect("start host-supervisor"));
+    }
+
+    /// Processes that were started as supervisors of this root.
+    pub(crate) fn supervisors(&self) -> usize {
+        let all = fs::read_dir("/proc").expect("read /proc").flatten();
+        let words = all.filter_map(|e| fs::read(e.path().join("cmdline")).ok());
+        let text = |w: Vec<u8>| String::from_utf8_lossy(&w).into_owned();
+        let root = self.dir.path().to_string_lossy().into_owned();
+        words.map(text).filter(|w| w.contains("--keeper-fd") && w.contains(&root)).count()
     }
 
     /// host-supervisor for this root.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let log = OpenOptions::new().append(true).create(true).open(self.log()).expect("open a log");
-        let mut command = Command::new(programs::path("host-supervisor").expect("host-supervisor is built"));
+        let built = programs::path("host-supervisor").expect("host-supervisor is built");
+        let mut command = Command::new(self.program.as_ref().unwrap_or(&built));
         command.arg("--root").arg(self.dir.path()).args(["--cgroup-parent", &self.group]).args(words);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command
+    }
+
+    /// From now on host-supervisor is a copy in the test's own directory, which is returned.
+    pub(crate) fn copied(&mut self) -> PathBuf {
+        let bin = self.dir.path().join("bin");
+        fs::create_dir(&bin).expect("make a directory");
+        for name in ["host-supervisor", "ct-init"] {
+            fs::copy(programs::path(name).expect("it is built"), bin.join(name)).expect("copy a program");
+        }
+        self.program = Some(bin.join("host-supervisor"));
+        bin
+    }
+
+    /// A container's life, as it is written down.
+    pub(crate) fn life_of(&self, name: &str) -> PathBuf {
+        self.dir.path().join("run/ct/lives").join(format!("{name}.json"))
+    }
+
+    /// `ct` that is still at it.
+    pub(crate) fn asking(&self, words: &[&str]) -> Child {
+        let mut command = Command::new(programs::path("ct").expect("ct is built"));
+        command.arg("--root").arg(self.dir.path()).args(words).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("run ct")
     }
 
     fn log(&self) -> PathBuf {

@@ -201,9 +201,8 @@ fn only_start_as_user(launch: &Launch<'_>) -> bool {
 
 /// As systemd in a container does, what needs the host's privileges is left at what the container has.
 fn attributes(script: &mut Script, context: &Context, powers: Powers) -> Result<(), SetupError> {
-    if let Some(score) = context.oom_score_adjust.filter(|s| powers.oom_floor.is_none_or(|floor| *s >= floor))
-    {
-        script.push(Op::OomScore(c(&score.to_string())?));
+    if let Some(op) = powers.oom_score_op(context.oom_score_adjust) {
+        script.push(op);
     }
     for (kind, limit) in &context.limits {
         let (mut soft, mut hard) = (limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX));

@@ -5,8 +5,8 @@ use crate::environment::Monitor;
 use crate::proto::{Leave, Report};
 use slog::{info, warn};
 use units::graph::Ended;
-use units::machine::{Cause, Event, Outcome, State};
-use units::schema::unit::LimitAction;
+use units::machine::{Cause, Event, Outcome, State, Wanted};
+use units::schema::unit::{Action, Force};
 
 impl Engine {
     pub(super) fn announce(&mut self, id: Id, outcome: Outcome) {
@@ -43,6 +43,7 @@ impl Engine {
         if at_rest && matches!(outcome, Outcome::Down | Outcome::Failed(_)) && self.leaving.is_none() {
             self.take_along(id);
             self.follow_up(id, outcome);
+            self.end_action(id);
         }
     }
 
@@ -156,15 +157,45 @@ impl Engine {
     pub(super) fn limit_action(&mut self, id: Id) {
         let Some(slot) = self.slot(id) else { return };
         warn!(self.log, "its start limit is hit"; "unit" => %slot.unit.name);
-        match slot.unit.unit.start_limit_action {
-            LimitAction::None => (),
-            LimitAction::Reboot => self.leave_later(Leave::Reboot),
-            LimitAction::PowerOff => self.leave_later(Leave::PowerOff),
+        self.ask_of_container(id, "StartLimitAction=", slot.unit.unit.start_limit_action);
+    }
+
+    /// FailureAction=, and SuccessAction= of what ended by itself.
+    fn end_action(&mut self, id: Id) {
+        let Some(slot) = self.slot(id) else { return };
+        let by_itself = slot.machine.wanted() == Wanted::Up;
+        match slot.machine.state() {
+            // It did not run, so it can't have failed in what it does.
+            State::Failed(Cause::Dependency | Cause::Assert) => (),
+            State::Failed(_) => self.ask_of_container(id, "FailureAction=", slot.unit.unit.failure_action),
+            State::Down(_) if by_itself => {
+                self.ask_of_container(id, "SuccessAction=", slot.unit.unit.success_action);
+            }
+            State::Down(_)
+            | State::Starting { .. }
+            | State::Up { .. }
+            | State::Exited { .. }
+            | State::Reloading { .. }
+            | State::Stopping { .. }
+            | State::Stuck { .. }
+            | State::Waiting { .. } => (),
         }
     }
 
-    /// From within the queue: the loop calls [`Engine::leave`] when it is through.
-    fn leave_later(&mut self, why: Leave) {
-        self.wants.push_back(Want::Leave(why));
+    /// From within the queue: the loop does it when it is through.
+    fn ask_of_container(&mut self, id: Id, key: &str, action: Action) {
+        let (why, force) = match action {
+            Action::None => return,
+            Action::Reboot(force) => (Leave::Reboot, force),
+            Action::PowerOff(force) => (Leave::PowerOff, force),
+        };
+        let Some(slot) = self.slot(id) else { return };
+        warn!(self.log, "ends the container"; "unit" => %slot.unit.name, "key" => key, "how" => %action);
+        let notice = format!("{} ends the container: {key}{action}", slot.unit.name);
+        self.wants.push_back(Want::TellAll(Report::Notice(notice)));
+        self.wants.push_back(match force {
+            Force::Orderly => Want::Leave(why),
+            Force::Forced | Force::Immediate => Want::End(why),
+        });
     }
 }

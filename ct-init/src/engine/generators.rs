@@ -93,6 +93,9 @@ impl Engine {
         let null = null.map_err(prepare)?;
         let mut script = Script::new();
         script.push(Op::NewSession).push(Op::Signals { ignore_pipe: false }).push(Op::Umask(0o022));
+        if let Some(op) = self.powers.oom_score_op(None) {
+            script.push(op);
+        }
         script.push(Op::Dup { from: null.as_raw_fd(), to: 0 });
         // What the host's own finds wrong is said where the boot is watched; packages' are silent.
         let own = words.first().is_some_and(|w| w == "ct-init");

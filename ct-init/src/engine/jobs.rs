@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use units::UnitName;
 use units::graph::{Absent, Ended, Graph, Job, Scheduler, Transaction};
-use units::machine::{Cause, Event, Machine, Policy, State};
-use units::schema::{Body, ExecPhase};
+use units::machine::{Cause, Event, Machine, Policy, State, seed};
+use units::schema::{Body, ExecPhase, Unit};
 
 /// No notice is longer, in bytes.
 const MAX_NOTICE: usize = 4096;
@@ -33,12 +33,7 @@ impl Engine {
         }
         for unit in haul.units {
             let id = Id(self.slots.len());
-            let policy = match &unit.body {
-                Body::Service(service) => Policy::of_service(service, &unit.unit),
-                Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => {
-                    Policy::passive()
-                }
-            };
+            let policy = policy(&unit, &self.handover.name);
             self.ids.insert(unit.name.clone(), id);
             self.slots.push(Slot {
                 unit: Rc::new(unit),
@@ -362,10 +357,10 @@ impl Engine {
             self.wants.push_back(Want::TellAll(Report::Notice(bounded(&notice, MAX_NOTICE))));
         }
         for unit in haul.units {
-            let Some(id) = self.find(&unit.name) else { continue };
-            let Some(slot) = self.slot_mut(id) else { continue };
-            if let Body::Service(service) = &unit.body {
-                slot.machine.set_policy(Policy::of_service(service, &unit.unit));
+            let policy = policy(&unit, &self.handover.name);
+            let Some(slot) = self.find(&unit.name).and_then(|id| self.slot_mut(id)) else { continue };
+            if matches!(unit.body, Body::Service(_)) {
+                slot.machine.set_policy(policy);
             }
             slot.unit = Rc::new(unit);
         }
@@ -392,5 +387,17 @@ fn absent_words(why: &Absent) -> &str {
         Absent::Missing => "no such unit",
         Absent::Masked => "it is masked",
         Absent::Broken(why) => why,
+    }
+}
+
+/// What a unit lives by. Units of one name in many containers draw different lots.
+fn policy(unit: &Unit, container: &str) -> Policy {
+    match &unit.body {
+        Body::Service(service) => {
+            Policy { seed: seed(&[container, unit.name.as_str()]), ..Policy::of_service(service, &unit.unit) }
+        }
+        Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => {
+            Policy::passive()
+        }
     }
 }

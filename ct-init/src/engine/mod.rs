@@ -78,6 +78,8 @@ pub enum Want {
     TellAll(Report),
     /// Stop everything and leave.
     Leave(Leave),
+    /// Leave at once; what runs is killed.
+    End(Leave),
 }
 
 /// All units and their processes.

@@ -272,7 +272,8 @@ impl Engine {
     fn spawn_check(&mut self, why: For, argv: &[String], time: Duration) -> Result<(), String> {
         let (output, write) =
             Output::new().map_err(|e| format!("make a pipe: {}", std::io::Error::from(e)))?;
-        let (script, _null) = check::script(&self.root, argv, &self.handover.environment, &write)?;
+        let (script, _null) =
+            check::script(&self.root, argv, &self.handover.environment, &write, self.powers)?;
         let group =
             self.tree.as_ref().map(|t| t.check(why.group())).transpose().map_err(|e| crate::chain(&e))?;
         let cgroup = group.as_ref().map(crate::cgroup::Group::directory);

@@ -2,6 +2,7 @@
 use super::ring::{RECORD, Record, Ring};
 use ct_sys::FIRST_FREE_FD;
 use nix::errno::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair};
 use std::io;
@@ -95,6 +96,12 @@ impl Line {
             }
         }
     }
+    /// Whether the keeper has gone. Takes nothing off the line.
+    pub fn is_gone(&self) -> bool {
+        let mut fds = [PollFd::new(&self.0, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&now)).is_ok() && fds.iter().any(|fd| fd.revents().contains(PollFlags::HUP))
+    }
     /// All records up to this number are taken.
     ///
     /// # Errors
@@ -142,7 +149,9 @@ mod tests {
         ring.taken(3999);
         assert_eq!(ring.len(), 1);
 
+        assert!(!line.is_gone());
         drop(channel);
+        assert!(line.is_gone());
         assert_eq!(line.hear(), Heard::Gone);
         let (channel, theirs) = Channel::pair().unwrap();
         ring.rewind();

@@ -37,8 +37,17 @@ pub enum Event {
     NotExecuted,
     /// It ended.
     Ended(Exit),
-    /// The keeper was asked to leave.
+    /// The keeper was asked for this.
+    Asked(Wish),
+}
+
+/// What a keeper can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To leave; containers run on.
     Leave,
+    /// To shut all containers down, then to leave: the host loses its power.
+    ShutDown,
 }
 
 /// What to do.
@@ -48,8 +57,8 @@ pub enum Act {
     Wait,
     /// Start it.
     Spawn,
-    /// Ask it to leave.
-    Tell,
+    /// Pass it on.
+    Tell(Wish),
     /// Leave with this exit code.
     Exit(u8),
 }
@@ -62,14 +71,14 @@ pub struct Child {
     tries: u32,
     /// It was never started before.
     first: bool,
-    /// The keeper was asked to leave.
-    leaving: bool,
+    /// What the keeper was asked for last.
+    wish: Option<Wish>,
 }
 
 impl Child {
     /// Due at once.
     pub fn new(now: Tick) -> Child {
-        Child { state: State::Waiting(now), tries: 0, first: true, leaving: false }
+        Child { state: State::Waiting(now), tries: 0, first: true, wish: None }
     }
     /// What is.
     pub fn state(&self) -> State {
@@ -81,6 +90,13 @@ impl Child {
             State::Running { pid, .. } => Some(pid),
             State::Waiting(_) => None,
         }
+    }
+    /// Whether it has to shut all containers down as soon as it has begun.
+    pub fn shuts_down(&self) -> bool {
+        self.wish == Some(Wish::ShutDown)
+    }
+    fn leaving(&self) -> bool {
+        self.wish == Some(Wish::Leave)
     }
     /// When [`Event::Timer`] is to be said.
     pub fn deadline(&self) -> Option<Tick> {
@@ -100,13 +116,18 @@ impl Child {
                 Act::Wait
             }
             (Event::NotSpawned, State::Waiting(_)) => self.back_off(now),
-            (Event::NotExecuted, State::Running { .. }) if self.leaving => Act::Exit(0),
+            (Event::NotExecuted, State::Running { .. }) if self.leaving() => Act::Exit(0),
             (Event::NotExecuted, State::Running { .. }) => self.back_off(now),
             (Event::Ended(exit), State::Running { since, .. }) => self.ended(exit, now.since(since), now),
-            (Event::Leave, State::Waiting(_)) => Act::Exit(0),
-            (Event::Leave, State::Running { .. }) => {
-                self.leaving = true;
-                Act::Tell
+            (Event::Asked(Wish::Leave), State::Waiting(_)) => Act::Exit(0),
+            (Event::Asked(Wish::ShutDown), State::Waiting(_)) => {
+                // Somebody has to do it.
+                self.wish = Some(Wish::ShutDown);
+                Act::Spawn
+            }
+            (Event::Asked(wish), State::Running { .. }) => {
+                self.wish = Some(wish);
+                Act::Tell(wish)
             }
             // Said twice, or of an earlier one.
             (Event::Spawned(_) | Event::NotSpawned, State::Running { .. }) => Act::Wait,
@@ -119,11 +140,17 @@ impl Child {
         match exit {
             // It was asked to leave, by us or by its client.
             Exit::Code(0) => Act::Exit(0),
+            Exit::Code(super::AGAIN) if self.leaving() => Act::Exit(0),
+            // Its successor is the program that is on disk now, and has done nothing wrong yet.
+            Exit::Code(super::AGAIN) => {
+                self.tries = 0;
+                self.back_off(now)
+            }
             // What it could not start with, it has said; a second try would say the same.
-            Exit::Code(code) if self.leaving || (first && lived < STEADY) => Act::Exit(code),
+            Exit::Code(code) if self.leaving() || (first && lived < STEADY) => Act::Exit(code),
             // Asked to leave before it could listen.
-            Exit::Signal(_) if self.leaving => Act::Exit(0),
-            Exit::Dumped(_) | Exit::Unknown if self.leaving => Act::Exit(1),
+            Exit::Signal(_) if self.leaving() => Act::Exit(0),
+            Exit::Dumped(_) | Exit::Unknown if self.leaving() => Act::Exit(1),
             Exit::Code(_) | Exit::Signal(_) | Exit::Dumped(_) | Exit::Unknown => {
                 if lived >= STEADY {
                     self.tries = 0;
@@ -159,7 +186,7 @@ mod tests {
         assert_eq!(child.step(Event::Timer, Tick(0)), Act::Spawn);
         child.step(Event::Spawned(7), Tick(0));
         if leaving {
-            assert_eq!(child.step(Event::Leave, Tick(0)), Act::Tell);
+            assert_eq!(child.step(Event::Asked(Wish::Leave), Tick(0)), Act::Tell(Wish::Leave));
         }
         (child.step(Event::Ended(exit), Tick(lived)), child.deadline())
     }
@@ -188,6 +215,36 @@ mod tests {
         again(true, KILLED, 1);
         again(true, Exit::Dumped(Signal(11)), 1);
         again(false, Exit::Unknown, 1);
+        again(true, Exit::Code(super::super::AGAIN), 1);
+        again(false, Exit::Code(super::super::AGAIN), 9 * SECOND);
+        gone(false, true, Exit::Code(super::super::AGAIN), 1, 0);
+    }
+
+    #[test]
+    fn whoever_dies_over_a_shutdown_is_followed_by_one_that_does_it() {
+        let asked = |wish| Event::Asked(wish);
+        let mut child = Child::new(Tick(0));
+        child.step(Event::Timer, Tick(0));
+        child.step(Event::Spawned(7), Tick(0));
+        assert_eq!(child.step(asked(Wish::ShutDown), Tick(1)), Act::Tell(Wish::ShutDown));
+        // It could not take the signal yet.
+        assert_eq!(child.step(Event::Ended(Exit::Signal(Signal(30))), Tick(2)), Act::Wait);
+        assert_eq!((child.deadline(), child.shuts_down()), (Some(Tick(2)), true));
+        child.step(Event::Spawned(8), Tick(2));
+        assert_eq!(child.step(Event::Ended(Exit::Code(0)), Tick(3)), Act::Exit(0));
+        // Asked while there is none: one is started for it.
+        let mut child = Child::new(Tick(0));
+        child.step(Event::Timer, Tick(0));
+        child.step(Event::Spawned(7), Tick(0));
+        child.step(Event::Ended(KILLED), Tick(0));
+        child.step(Event::Spawned(8), Tick(0));
+        child.step(Event::Ended(KILLED), Tick(0));
+        assert_eq!(child.step(asked(Wish::ShutDown), Tick(1)), Act::Spawn);
+        assert!(child.shuts_down());
+        // The last word counts.
+        child.step(Event::Spawned(9), Tick(1));
+        assert_eq!(child.step(asked(Wish::Leave), Tick(2)), Act::Tell(Wish::Leave));
+        assert_eq!(child.step(Event::Ended(Exit::Signal(Signal(15))), Tick(3)), Act::Exit(0));
     }
 
     #[test]
@@ -223,6 +280,10 @@ mod tests {
             assert_eq!(child.step(event, Tick(0)), Act::Wait);
             assert!(child.deadline().is_some());
         }
-        assert_eq!(child.step(Event::Leave, Tick(0)), Act::Exit(0), "nothing has to be waited for");
+        assert_eq!(
+            child.step(Event::Asked(Wish::Leave), Tick(0)),
+            Act::Exit(0),
+            "nothing has to be waited for"
+        );
     }
 }

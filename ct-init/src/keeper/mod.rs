@@ -21,7 +21,7 @@ pub use ring::Record;
 
 use crate::clock;
 use channel::{Channel, Said};
-use child::{Act, Child, Event};
+use child::{Act, Child, Event, Wish};
 use ct_sys::Spawned;
 use ct_sys::script::{Op, Script};
 use nix::errno::Errno;
@@ -38,6 +38,10 @@ use units::machine::Exit;
 
 /// The supervisor's end of the talk is its descriptor with this number.
 pub const FD: i32 = 3;
+/// A supervisor that ends with this code is followed at once by the program that is on disk then.
+pub const AGAIN: u8 = 75;
+/// The word that has a supervisor shut all containers down once it has begun.
+pub const SHUT_DOWN: &str = "--shut-down";
 /// So many children are reaped before anything else gets its turn.
 const REAPS_A_TURN: usize = 256;
 /// The program that runs now, even if its file was removed.
@@ -99,7 +103,7 @@ pub fn run(options: Options) -> Result<u8, KeeperError> {
         match act {
             Act::Exit(code) => return Ok(code),
             Act::Spawn => keeper.spawn(),
-            Act::Tell => keeper.tell(),
+            Act::Tell(wish) => keeper.tell(wish),
             Act::Wait => {}
         }
         act = keeper.turn();
@@ -137,12 +141,13 @@ impl Keeper {
     /// Waits until something is ready, and takes it in.
     fn turn(&mut self) -> Act {
         self.wait();
-        let mut leave = false;
+        let mut asked = None;
         let mut reap = std::mem::take(&mut self.again);
         while let Ok(Some(signal)) = self.signals.read_signal() {
-            match i32::try_from(signal.ssi_signo) == Ok(Signal::SIGCHLD as i32) {
-                true => reap = true,
-                false => leave = true,
+            match i32::try_from(signal.ssi_signo).map(Signal::try_from) {
+                Ok(Ok(Signal::SIGCHLD)) => reap = true,
+                Ok(Ok(Signal::SIGPWR)) => asked = Some(Wish::ShutDown),
+                Ok(Ok(_) | Err(_)) | Err(_) => asked = Some(Wish::Leave),
             }
         }
         self.hear();
@@ -153,12 +158,12 @@ impl Keeper {
         }
         let now = clock::now();
         let mut act = ended.map_or(Act::Wait, |event| self.child.step(event, now));
-        if leave && !matches!(act, Act::Exit(_)) {
-            act = self.child.step(Event::Leave, now);
+        if let (Some(wish), false) = (asked, matches!(act, Act::Exit(_))) {
+            act = self.child.step(Event::Asked(wish), now);
         }
         match act {
             Act::Wait => self.child.step(Event::Timer, now),
-            Act::Spawn | Act::Tell | Act::Exit(_) => act,
+            Act::Spawn | Act::Tell(_) | Act::Exit(_) => act,
         }
     }
 
@@ -227,6 +232,11 @@ impl Keeper {
                 self.fallback = true;
                 Event::NotExecuted
             }
+            None if how == Exit::Code(AGAIN) => {
+                say("the supervisor makes room for the program that is on disk now");
+                self.fallback = false;
+                Event::Ended(how)
+            }
             None => {
                 if how != Exit::Code(0) {
                     say(&format!("the supervisor ended: {}", words(how)));
@@ -271,15 +281,24 @@ impl Keeper {
         script.push(Op::Dup { from: theirs.as_raw_fd(), to: FD });
         script.push(Op::CloseFrom(FD + 1));
         let path = if self.fallback { OWN.to_owned() } else { self.program.clone() };
-        script.push(Op::Exec { path, argv: self.argv.clone(), env: self.env.clone() });
+        let mut argv = self.argv.clone();
+        if self.child.shuts_down() {
+            // Behind the program's name: what comes last may be a work's own words.
+            argv.insert(argv.len().min(1), CString::new(SHUT_DOWN).unwrap_or_default());
+        }
+        script.push(Op::Exec { path, argv, env: self.env.clone() });
         script
     }
 
-    /// SIGTERM: the supervisor leaves, its containers run on.
-    fn tell(&self) {
+    /// SIGTERM: the supervisor leaves, its containers run on. SIGPWR: it shuts them down first.
+    fn tell(&self, wish: Wish) {
+        let signal = match wish {
+            Wish::Leave => Signal::SIGTERM,
+            Wish::ShutDown => Signal::SIGPWR,
+        };
         if let Some(running) = &self.running {
             // ESRCH: it has ended already, which the next turn will see.
-            let _gone = ct_sys::proc::pidfd_send_signal(running.pidfd.as_fd(), Signal::SIGTERM as i32);
+            let _gone = ct_sys::proc::pidfd_send_signal(running.pidfd.as_fd(), signal as i32);
         }
     }
 }

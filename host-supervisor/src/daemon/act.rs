@@ -11,7 +11,7 @@ use ct_init::proto::{self, Verb};
 use slog::info;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
-use units::machine::Event;
+use units::machine::{Event, Wanted};
 
 impl Daemon {
     /// One call of a client.
@@ -25,6 +25,9 @@ impl Daemon {
             info!(self.log, "asked"; "uid" => peer.uid, "pid" => peer.pid, "what" => format!("{request:?}"));
         }
         use Request as R;
+        if self.leaving && matches!(request, R::Start { .. } | R::Restart { .. } | R::Boot {}) {
+            return self.refuse(client, "everything is being shut down");
+        }
         match request {
             R::List {} => self.list(client),
             R::Status { target, lines } => self.status(client, &target, lines),
@@ -57,6 +60,11 @@ impl Daemon {
             R::Boot {} => self.boot_asked(client),
             R::Blame {} => self.blame(client),
             R::Shutdown {} => self.shutdown(client),
+            R::Version {} => {
+                let body = self.version();
+                self.reply(client, Reply::done(body));
+            }
+            R::Upgrade { force } => self.upgrade(client, force),
             R::Events { follow } => self.events(client, follow),
         }
     }
@@ -125,7 +133,8 @@ impl Daemon {
     fn stop(&mut self, client: ClientId, targets: Vec<Target>, wait: bool, at_once: bool) {
         let mut names = Vec::new();
         let items = self.each(targets, Verb::Stop, wait, |daemon, target, name| {
-            if daemon.fleet.get(name).is_some_and(|c| c.machine.is_at_rest()) {
+            let rests = daemon.fleet.get(name).is_some_and(|c| c.machine.is_at_rest());
+            if rests && daemon.queued(&unit_name(name)) != Some(Wanted::Up) {
                 Ok(Outcome::noted(target, "already stopped"))
             } else {
                 names.push(unit_name(name));
@@ -133,11 +142,12 @@ impl Daemon {
             }
         });
         let replies = self.waiters.add(client, items, None);
-        self.send(replies);
         self.stop_all(&names);
         if at_once {
             names.iter().for_each(|n| self.step(n.stem(), Event::StopNow));
         }
+        // Not before it is written down.
+        self.send(replies);
     }
 
     fn restart(&mut self, client: ClientId, targets: Vec<Target>, wait: bool, at_once: bool) {
@@ -148,8 +158,9 @@ impl Daemon {
             if wait { Err(Goal::Started) } else { Ok(Outcome::noted(target, "queued")) }
         });
         let replies = self.waiters.add(client, items, None);
-        self.send(replies);
         for name in names {
+            // The last word counts, also over a stop that still waits for its turn.
+            self.jobs.drop_stop(&unit_name(&name));
             // What hangs on it goes down and up with it.
             for other in self.graph().restart_set(&unit_name(&name)) {
                 if other.stem() != name && self.fleet.get(other.stem()).is_some_and(|c| c.machine.is_up()) {
@@ -165,6 +176,8 @@ impl Daemon {
                 self.signal(&name, nix::libc::SIGKILL);
             }
         }
+        // Not before it is written down.
+        self.send(replies);
     }
 
     fn reload(&mut self, client: ClientId, targets: Vec<Target>, wait: bool) {
@@ -279,22 +292,29 @@ impl Daemon {
     }
 
     fn shutdown(&mut self, client: ClientId) {
-        self.leaving = true;
-        self.shutdown_deadline = self.conf.shutdown_timeout.deadline(now());
-        let names: Vec<_> = self
-            .fleet
-            .all
-            .iter()
-            .filter(|(_, c)| !c.machine.is_at_rest())
-            .map(|(n, _)| unit_name(n))
-            .collect();
-        let items = names
-            .iter()
-            .filter_map(|n| Target::parse(n.stem()).ok())
+        let running = self.fleet.all.iter().filter(|(_, c)| !c.machine.is_at_rest());
+        let items = running
+            .filter_map(|(name, _)| Target::parse(name).ok())
             .map(|target| Item { target, state: Err(Goal::Stopped) })
             .collect();
         let replies = self.waiters.add(client, items, None);
         self.send(replies);
+        self.shut_down();
+    }
+
+    /// Stops all containers under the host's deadline; the loop leaves once they are down.
+    pub(crate) fn shut_down(&mut self) {
+        if self.leaving {
+            return;
+        }
+        self.leaving = true;
+        // What has not begun will not.
+        self.jobs = Default::default();
+        self.held.clear();
+        self.to_start.clear();
+        self.shutdown_deadline = self.conf.shutdown_timeout.deadline(now());
+        let running = self.fleet.all.iter().filter(|(_, c)| !c.machine.is_at_rest());
+        let names: Vec<_> = running.map(|(n, _)| unit_name(n)).collect();
         self.stop_all(&names);
     }
 

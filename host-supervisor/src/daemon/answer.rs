@@ -5,7 +5,7 @@ use super::now;
 use crate::check;
 use crate::control::protocol::{
     Action, Body, ContainerRow, ContainerStatus, Fault, FaultKind, LimitRow, LogLine, Measure, Mistake,
-    NotInForce, Reply, Setting, SpecEntry, UnitRow,
+    NotInForce, Reply, Setting, SpecEntry, UnitRow, words,
 };
 use crate::control::server::ClientId;
 use crate::control::target::{ContainerName, Target};
@@ -13,8 +13,8 @@ use crate::load::unit_name;
 use crate::observe::{self, Usage};
 use crate::plan;
 use std::collections::BTreeSet;
-use units::machine::State;
-use units::values::capability;
+use units::machine::{Cause, State};
+use units::values::{Span, capability};
 
 impl Daemon {
     pub(crate) fn list(&mut self, client: ClientId) {
@@ -87,7 +87,7 @@ impl Daemon {
         match c.machine.state() {
             _ if c.broken.is_some() && c.run.is_none() => c.broken.clone().unwrap_or_default(),
             State::Down(None) => "never started, or stopped on request".to_owned(),
-            State::Down(Some(cause)) => c.reason(*cause),
+            State::Down(Some(cause)) => and(c.reason(*cause), &c.asked),
             State::Starting { .. } => match c.run.as_ref().map(|r| &r.launch) {
                 None => "being set up".to_owned(),
                 Some(Some(_)) => "on its way to ct-init".to_owned(),
@@ -100,9 +100,11 @@ impl Daemon {
             State::Stopping { cause: None, .. } => "stopping on request".to_owned(),
             State::Stopping { cause: Some(cause), .. } => format!("stopping: {}", c.reason(*cause)),
             State::Waiting { until, cause, .. } => {
-                format!("{}; starts again in {} s", c.reason(*cause), until.since(now()).as_secs_f32().ceil())
+                let left = until.since(now()).as_secs_f32().ceil();
+                format!("{}; starts again in {left} s{}", c.reason(*cause), counts(c))
             }
-            State::Failed(cause) => c.reason(*cause),
+            State::Failed(Cause::StartLimit) => and(limited(c), &c.asked),
+            State::Failed(cause) => and(c.reason(*cause), &c.asked),
             State::Stuck { .. } => "its processes do not end, not even by SIGKILL".to_owned(),
         }
     }
@@ -198,6 +200,46 @@ impl Daemon {
             }
         }
         Ok((steps, refused))
+    }
+}
+
+fn and(mut sentence: String, more: &str) -> String {
+    if !more.is_empty() {
+        sentence.push_str("; ");
+        sentence.push_str(more);
+    }
+    sentence
+}
+
+/// How far its back-off and its start limit have got: ` (3 restarts in a row; start 4 of 5 in 10s)`.
+fn counts(c: &Container) -> String {
+    let limit = limit_of(c).map(|(burst, span)| {
+        let next = c.machine.starts(now()).saturating_add(1);
+        match next > burst {
+            true => format!("more than {burst} starts in {span}, so it will stay down"),
+            false => format!("start {next} of {burst} in {span}"),
+        }
+    });
+    let row = format!("{} restarts in a row", c.machine.tries());
+    format!(" ({})", [Some(row), limit].into_iter().flatten().collect::<Vec<_>>().join("; "))
+}
+
+/// Why it is not started any more, and what it last died of.
+fn limited(c: &Container) -> String {
+    let allowed = limit_of(c).map(|(burst, span)| format!(" (allowed: {burst} in {span})"));
+    let sentence = words::cause(Cause::StartLimit) + &allowed.unwrap_or_default();
+    let last = c.durable.exits.first().map(|e| format!("before that: {}", e.cause));
+    and(sentence, &last.unwrap_or_default())
+}
+
+/// Starts, and the time in which no more than these are allowed.
+fn limit_of(c: &Container) -> Option<(u32, String)> {
+    let policy = c.machine.policy();
+    match policy.limit_interval {
+        Span::Finite(span) if !span.is_zero() && policy.limit_burst > 0 => {
+            Some((policy.limit_burst, humantime::format_duration(span).to_string()))
+        }
+        Span::Finite(_) | Span::Infinite => None,
     }
 }
 

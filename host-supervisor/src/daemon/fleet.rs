@@ -10,7 +10,7 @@ use ct_sys::script::Script;
 use mio::Token;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use units::machine::{Cause, Kept, Machine, State};
+use units::machine::{Cause, Kept, Machine, State, Wanted};
 use units::schema::Unit;
 use units::values::Tick;
 
@@ -41,6 +41,8 @@ pub(crate) struct Container {
     pub(crate) since: Tick,
     /// A sentence about the last failure, from where it happened.
     pub(crate) note: String,
+    /// What it has asked of the host, as a sentence; empty: nothing.
+    pub(crate) asked: String,
     /// Which kind of failure that was, for whoever asked for the start.
     pub(crate) kind: FaultKind,
     /// How often a group of it could not be removed; its next ones have this number in their name.
@@ -49,6 +51,8 @@ pub(crate) struct Container {
     pub(crate) missing: Option<Missing>,
     /// What a start is about to make; written down before anything of it is there.
     pub(crate) intended: Option<Running>,
+    /// A start or stop that was asked for and waits for its turn.
+    pub(crate) queued: Option<Wanted>,
     /// What was written down last.
     pub(crate) written: Option<Mark>,
     /// Its life of this boot was read: it is not started merely because the supervisor is.
@@ -56,7 +60,7 @@ pub(crate) struct Container {
 }
 
 /// By what it is seen that a life has to be written down again.
-pub(crate) type Mark = (Kept, Option<Process>);
+pub(crate) type Mark = (Kept, Option<Process>, Option<Wanted>);
 
 /// An end that somebody else saw, or nobody.
 #[derive(Debug)]
@@ -129,10 +133,12 @@ impl Container {
             run: None,
             since: now(),
             note: String::new(),
+            asked: String::new(),
             kind: FaultKind::Failed,
             generation: 0,
             missing: None,
             intended: None,
+            queued: None,
             written: None,
             resumed: false,
         }

@@ -44,7 +44,7 @@ impl Daemon {
             self.queue.pop_front();
         }
         let next = std::mem::take(&mut self.to_start);
-        if next.is_empty() {
+        if next.is_empty() || self.leaving {
             self.pump();
         } else {
             self.start_all(&next);
@@ -55,6 +55,10 @@ impl Daemon {
         let Some(c) = self.fleet.get_mut(name) else { return };
         let before = c.state();
         let intents = c.machine.step(event, now());
+        if matches!(event, Event::Start | Event::Stop | Event::StopNow | Event::Restart | Event::Refuse(_)) {
+            // Its turn has come.
+            c.queued = None;
+        }
         c.note_late();
         // Nobody is told what is not written down.
         let (told, done): (Vec<_>, Vec<_>) =
@@ -99,7 +103,7 @@ impl Daemon {
             Intent::Arm(_) | Intent::Disarm => {}
             Intent::Announce(outcome) => self.announce(name, outcome),
             Intent::Release(_) => self.release(name),
-            Intent::LimitAction => warn!(self.log, "started too often, left down"; "ct" => name),
+            Intent::LimitAction => self.limit_action(name),
         }
     }
 
@@ -107,6 +111,9 @@ impl Daemon {
     fn launch(&mut self, name: &str) {
         self.note(name, String::new());
         self.kind(name, FaultKind::Failed);
+        if let Some(c) = self.fleet.get_mut(name) {
+            c.asked.clear();
+        }
         if let Some((line, event)) = self.unmet(name) {
             self.note(name, format!("{line} is not met"));
             return self.queue.push_back((name.to_owned(), event));
@@ -404,8 +411,12 @@ impl Daemon {
         let kind = self.fleet.get(name).map_or(FaultKind::Failed, |c| c.kind);
         let replies = self.waiters.announced(name, outcome, kind, &note);
         self.send(replies);
+        self.end_action(name, outcome);
+        let at_rest = self.fleet.get(name).is_some_and(|c| c.machine.is_at_rest());
         let next = match outcome {
-            Outcome::Failed(_) => self.graph().on_failure(&unit_name(name)),
+            Outcome::Failed(_) if at_rest => self.graph().on_failure(&unit_name(name)),
+            // A restart follows, or it is stuck.
+            Outcome::Failed(_) => Vec::new(),
             Outcome::Down if self.ended_well(name) => self.graph().on_success(&unit_name(name)),
             Outcome::Up => self.held_by(name),
             Outcome::Down | Outcome::Skipped | Outcome::Reloaded(_) => Vec::new(),
@@ -477,7 +488,18 @@ impl Daemon {
             Some(_) => None,
         };
         match already {
-            Some(how) => self.jobs.ended(unit, how),
+            Some(how) => {
+                self.jobs.ended(unit, how);
+                if self.fleet.get_mut(unit.stem()).is_some_and(|c| c.queued.take().is_some()) {
+                    self.keep(unit.stem());
+                }
+                if event == Event::Stop {
+                    // Whoever waits for a start that had not begun hears that nothing comes of it.
+                    let (kind, outcome) = (FaultKind::Failed, Outcome::Down);
+                    let replies = self.waiters.announced(unit.stem(), outcome, kind, "");
+                    self.send(replies);
+                }
+            }
             None => {
                 if event == Event::Start {
                     self.boot_began(unit.stem());

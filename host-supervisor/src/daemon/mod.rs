@@ -1,9 +1,11 @@
 //! daemon: the one loop. Waits for readiness, hands each event to the fleet, answers clients; never blocks.
 mod act;
+mod action;
 mod answer;
 mod boot;
 mod create;
 mod fleet;
+mod heart;
 mod keeper;
 mod life;
 mod link;
@@ -11,10 +13,12 @@ mod lock;
 mod read;
 mod set;
 mod survive;
+mod upgrade;
 mod waiters;
 mod workers;
 
 pub use lock::{KeeperLock, keeper_lock};
+pub use upgrade::{NOT_UNDERSTOOD, check};
 pub use workers::{REMOVE, TEMPLATE};
 
 use crate::apply::RealHost;
@@ -36,10 +40,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use units::UnitName;
 use units::graph::{Job, Scheduler};
+use units::schema::unit::Action;
 use units::values::Tick;
 use waiters::Waiters;
 use workers::Workers;
@@ -55,6 +63,17 @@ pub struct Options {
     pub init: PathBuf,
     /// The descriptor on which the keeper tells who has ended; none: there is no keeper.
     pub keeper: Option<i32>,
+    /// Shut all containers down once they are taken up; start none.
+    pub shut_down: bool,
+}
+
+/// How it has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It was asked to.
+    Asked,
+    /// It makes room for the program that is on disk now.
+    MakesRoom,
 }
 
 /// Why it could not start.
@@ -159,21 +178,38 @@ pub struct Daemon {
     pub(crate) leaving: bool,
     /// When what still runs in a shutdown is killed.
     pub(crate) shutdown_deadline: Option<Tick>,
+    /// The most that was asked of the host's init.
+    pub(crate) asked_of_host: Action,
+    /// Where the program is that an upgrade would execute.
+    pub(crate) program: PathBuf,
+    /// ct-init, as it was named.
+    pub(crate) init: PathBuf,
+    /// Leave now for that program.
+    pub(crate) makes_room: bool,
     keeper: Option<keeper::Keeper>,
+    heart: heart::Heart,
     server: Server,
-    signals: std::os::unix::net::UnixStream,
+    signals: Signals,
     poll: Poll,
     _lock: lock::Lock,
 }
 
-/// Runs until SIGTERM (containers run on) or a shutdown (all stopped).
+/// Runs until SIGTERM or an upgrade (containers run on), or SIGPWR or a shutdown (all stopped).
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn run(options: &Options) -> Result<(), DaemonError> {
+pub fn run(options: &Options) -> Result<Left, DaemonError> {
     let mut daemon = Daemon::new(options)?;
+    if daemon.keeper.as_ref().is_some_and(|k| k.line.is_gone()) {
+        // It died while we began: another one is about to start another supervisor.
+        return Ok(Left::Asked);
+    }
     daemon.adopt();
-    daemon.boot();
+    match options.shut_down {
+        true => daemon.shut_down(),
+        false => drop(daemon.boot()),
+    }
+    daemon.say_ready();
     daemon.serve()
 }
 
@@ -198,7 +234,7 @@ impl Daemon {
                 .and_then(|()| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)))
                 .map_err(failed(format!("make {}", dir.display())))?;
         }
-        let lock = lock::take(&paths, "supervisor.pid")?;
+        let lock = lock::take_over(&paths, options.keeper.is_some())?;
         let facts = probe();
         if let Err(e) = more_files() {
             warn!(log, "could not raise the limit of open files"; "why" => %e);
@@ -241,7 +277,12 @@ impl Daemon {
             followers: Vec::new(),
             leaving: false,
             shutdown_deadline: None,
+            asked_of_host: Action::None,
+            program: upgrade::own_program(),
+            init: options.init.clone(),
+            makes_room: false,
             keeper,
+            heart: heart::Heart::find(),
             server,
             signals,
             poll,
@@ -249,7 +290,7 @@ impl Daemon {
         })
     }
 
-    fn serve(&mut self) -> Result<(), DaemonError> {
+    fn serve(&mut self) -> Result<Left, DaemonError> {
         let mut events = mio::Events::with_capacity(256);
         loop {
             if self.leaving && self.fleet.is_quiet() && self.workers.is_idle() {
@@ -257,7 +298,11 @@ impl Daemon {
                 self.remove_parent_groups();
                 self.forget_all();
                 self.remove_run_files();
-                return Ok(());
+                return Ok(Left::Asked);
+            }
+            if self.makes_room {
+                self.remove_run_files();
+                return Ok(Left::MakesRoom);
             }
             let timeout = self.timeout();
             match self.poll.poll(&mut events, timeout) {
@@ -269,11 +314,12 @@ impl Daemon {
                 if self.turn(event) {
                     info!(self.log, "leaving, containers run on");
                     self.remove_run_files();
-                    return Ok(());
+                    return Ok(Left::Asked);
                 }
             }
             self.timers();
             self.requests();
+            self.beat();
         }
     }
 
@@ -320,8 +366,13 @@ impl Daemon {
     fn signalled(&mut self) -> bool {
         use std::io::Read;
         let mut bytes = [0u8; 64];
-        // One byte a signal, but which signal it was is in none of them: TERM and INT mean the same here.
-        matches!(self.signals.read(&mut bytes), Ok(1..))
+        while matches!(self.signals.wake.read(&mut bytes), Ok(1..)) {}
+        if self.signals.power.swap(false, Ordering::SeqCst) {
+            info!(self.log, "the power fails: shuts all containers down");
+            self.shut_down();
+        }
+        // Who asks for both wants it to be quick.
+        self.signals.leave.swap(false, Ordering::SeqCst)
     }
 
     fn timeout(&self) -> Option<Duration> {
@@ -332,6 +383,7 @@ impl Daemon {
             .chain(self.server.deadline())
             .chain(self.waiters.deadline())
             .chain(self.fleet.next_unknown())
+            .chain(self.heart.next())
             .chain(self.shutdown_deadline);
         own.min().map(|at| at.since(now()) + Duration::from_millis(1))
     }
@@ -410,13 +462,27 @@ fn keeper(poll: &Poll, fd: Option<i32>) -> io::Result<Option<keeper::Keeper>> {
     Ok(Some(keeper::Keeper::new(ct_init::keeper::Line::new(fd))))
 }
 
-/// TERM and INT come as bytes on a socket. SIGPIPE is ignored: a client or reader that goes away is an error code.
-fn signals(poll: &Poll) -> io::Result<std::os::unix::net::UnixStream> {
-    let (reader, writer) = std::os::unix::net::UnixStream::pair()?;
-    reader.set_nonblocking(true)?;
-    for signal in [libc::SIGTERM, libc::SIGINT] {
+/// What signals ask for. A byte on the socket for each; which one it was is in the flags.
+struct Signals {
+    wake: UnixStream,
+    /// TERM, INT: containers run on.
+    leave: Arc<AtomicBool>,
+    /// PWR: all are shut down.
+    power: Arc<AtomicBool>,
+}
+
+/// SIGPIPE is ignored: a client or reader that goes away is an error code.
+fn signals(poll: &Poll) -> io::Result<Signals> {
+    let (wake, writer) = UnixStream::pair()?;
+    wake.set_nonblocking(true)?;
+    let signals = Signals { wake, leave: Arc::default(), power: Arc::default() };
+    let all =
+        [(libc::SIGTERM, &signals.leave), (libc::SIGINT, &signals.leave), (libc::SIGPWR, &signals.power)];
+    for (signal, flag) in all {
+        // The flag before the byte that has it looked at.
+        signal_hook::flag::register(signal, Arc::clone(flag))?;
         signal_hook::low_level::pipe::register(signal, OwnedFd::from(writer.try_clone()?))?;
     }
-    poll.registry().register(&mut SourceFd(&reader.as_raw_fd()), SIGNALS, Interest::READABLE)?;
-    Ok(reader)
+    poll.registry().register(&mut SourceFd(&signals.wake.as_raw_fd()), SIGNALS, Interest::READABLE)?;
+    Ok(signals)
 }

@@ -13,8 +13,8 @@ use slog::warn;
 use std::collections::BTreeSet;
 use std::path::Path;
 use units::catalog::{Loaded, Outcome};
-use units::graph::{Absent, Graph};
-use units::machine::{Machine, Policy};
+use units::graph::{Absent, Graph, Job};
+use units::machine::{Machine, Policy, Wanted, seed};
 use units::schema::{Body, Unit, UnitSection};
 use units::{Diagnostics, Severity, UnitName};
 
@@ -174,7 +174,11 @@ impl Daemon {
     pub(crate) fn policy_of(&self, name: &str) -> Policy {
         let container = self.fleet.get(name);
         let mut policy = match container.and_then(|c| c.unit.as_ref()) {
-            Some(Unit { body: Body::Container(c), unit, .. }) => Policy::of_container(c, unit),
+            Some(Unit { body: Body::Container(c), unit, .. }) => Policy {
+                // Hosts that are copies of each other draw different lots.
+                seed: seed(&[&self.facts.boot_id, name]),
+                ..Policy::of_container(c, unit)
+            },
             Some(_) | None => placeholder(),
         };
         // A ct-init that runs sends its keep-alives as often as it was told at its start.
@@ -225,6 +229,8 @@ impl Daemon {
         }
         self.jobs.add(&graph, &transaction);
         self.pump();
+        self.note_queued(&transaction.start);
+        self.note_queued(&transaction.stop);
         transaction.refused.into_iter().map(|(u, why)| (u, why.to_string())).collect()
     }
 
@@ -233,7 +239,31 @@ impl Daemon {
         let graph = self.graph();
         let set = graph.stop_set(names);
         self.jobs.add_stops(&graph, &set);
+        // A start that the pace holds back would come after the stop.
+        self.held.retain(|job| !matches!(job, Job::Start(unit) if set.contains(unit)));
         self.pump();
+        self.note_queued(&set);
+    }
+
+    /// What these wait for, if they do.
+    pub(crate) fn queued(&self, unit: &UnitName) -> Option<Wanted> {
+        let held = self.held.iter().find(|job| matches!(job, Job::Start(u) | Job::Stop(u) if u == unit));
+        match held.cloned().or_else(|| self.jobs.waiting(unit))? {
+            Job::Start(_) => Some(Wanted::Up),
+            Job::Stop(_) => Some(Wanted::Down),
+            Job::Refuse(..) => None,
+        }
+    }
+
+    /// Writes down which of these still wait for their turn: whoever asked is told that it is queued.
+    fn note_queued(&mut self, units: &[UnitName]) {
+        for unit in units {
+            let queued = self.queued(unit);
+            if let Some(c) = self.fleet.get_mut(unit.stem()) {
+                c.queued = queued;
+                self.keep(unit.stem());
+            }
+        }
     }
 }
 

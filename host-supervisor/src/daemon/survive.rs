@@ -10,7 +10,7 @@ use crate::spec::{Init, Spec};
 use crate::{observe, paths::Paths};
 use slog::{info, warn};
 use std::collections::BTreeMap;
-use units::machine::{Event, Exit, Intent, Machine, Policy, State};
+use units::machine::{Event, Exit, Intent, Machine, Policy, State, Wanted};
 use units::schema::ExecPhase;
 use units::values::Tick;
 
@@ -81,7 +81,7 @@ impl Daemon {
             self.keep_durable(name);
         }
         let Some(c) = self.fleet.get_mut(name) else { return };
-        let mark = (c.machine.keep(), c.process());
+        let mark = (c.machine.keep(), c.process(), c.queued);
         let same_run = c.intended.is_none();
         if !same_run || c.written.as_ref() != Some(&mark) {
             let written = ledger::write(&self.paths.life_of(name), &life(c, boot_id));
@@ -127,6 +127,21 @@ impl Daemon {
                 }
             }
         }
+        self.queue_again();
+    }
+
+    /// What was asked of the earlier supervisor and had not had its turn.
+    fn queue_again(&mut self) {
+        let of = |wanted| {
+            let all = self.fleet.all.iter().filter(move |(_, c)| c.queued == Some(wanted));
+            all.map(|(n, _)| unit_name(n)).collect::<Vec<_>>()
+        };
+        let (starts, stops) = (of(Wanted::Up), of(Wanted::Down));
+        let refused = if starts.is_empty() { Vec::new() } else { self.start_all(&starts) };
+        refused.iter().for_each(|(unit, why)| self.warn("not started", unit.stem(), why));
+        if !stops.is_empty() {
+            self.stop_all(&stops);
+        }
     }
 
     /// Its life can't be read: what may run of it is nobody's, and it starts again where that was wanted.
@@ -171,6 +186,7 @@ impl Daemon {
         let (machine, intents) = Machine::restore(policy, life.machine, now());
         c.machine = machine;
         c.resumed = true;
+        c.queued = life.queued;
         intents.into_iter().for_each(|i| self.carry_out(name, i));
         match life.run.map(|run| (run.process, run)) {
             None => {}
@@ -268,7 +284,8 @@ fn alive(process: Process) -> Option<std::os::fd::OwnedFd> {
 }
 
 fn life(c: &Container, boot_id: String) -> Life {
-    Life { boot_id, machine: c.machine.keep(), exits: c.durable.exits.clone(), run: c.running() }
+    let (machine, exits, queued) = (c.machine.keep(), c.durable.exits.clone(), c.queued);
+    Life { boot_id, machine, exits, queued, run: c.running() }
 }
 
 /// Whose lives are written down.

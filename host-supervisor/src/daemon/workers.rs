@@ -33,14 +33,26 @@ struct Worker {
     stdout: ChildStdout,
     wrote: Token,
     text: String,
-    /// Who is told, and about which template; none: nobody waits.
-    client: Option<(ClientId, String)>,
+    whom: Whom,
     error: Option<String>,
+}
+
+/// Who is told what comes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Nobody waits.
+    Nobody,
+    /// A client, about a template.
+    Client(ClientId, String),
+    /// The container that has asked for something of the host. It is the host's: nobody waits for its end.
+    Host(String, String),
+    /// A client that wants an upgrade, at any price or not.
+    Upgrade(ClientId, bool),
 }
 
 impl Workers {
     pub(crate) fn is_idle(&self) -> bool {
-        self.all.is_empty()
+        self.all.values().all(|w| matches!(w.whom, Whom::Host(..) | Whom::Upgrade(..)))
     }
 }
 
@@ -102,7 +114,7 @@ impl Daemon {
         };
         let mut command = self.worker(TEMPLATE);
         command.args(["import", name, "/proc/self/fd/0"]).stdin(Stdio::from(file));
-        self.launch_worker(command, Some((client, name.to_owned())));
+        self.launch_worker(command, Whom::Client(client, name.to_owned()));
     }
 
     pub(crate) fn template_build(
@@ -119,13 +131,13 @@ impl Daemon {
         let mut command = self.worker(TEMPLATE);
         command.args(["build", name]).stdin(Stdio::null());
         command.args(settings.iter().map(|s| format!("{}={}", s.key, s.value)));
-        self.launch_worker(command, Some((client, name.to_owned())));
+        self.launch_worker(command, Whom::Client(client, name.to_owned()));
     }
 
     pub(crate) fn remove_in_background(&mut self, dir: &Path) {
         let mut command = self.worker(REMOVE);
         command.arg(dir).stdin(Stdio::null());
-        self.launch_worker(command, None);
+        self.launch_worker(command, Whom::Nobody);
     }
 
     fn worker(&self, verb: &str) -> Command {
@@ -134,7 +146,7 @@ impl Daemon {
         command
     }
 
-    fn launch_worker(&mut self, mut command: Command, client: Option<(ClientId, String)>) {
+    pub(crate) fn launch_worker(&mut self, mut command: Command, whom: Whom) {
         let launched = command.stdout(Stdio::piped()).spawn().and_then(|mut child| {
             let stdout = child.stdout.take().ok_or_else(|| std::io::Error::other("no pipe"))?;
             let flags = rustix::fs::fcntl_getfl(&stdout)?;
@@ -155,7 +167,7 @@ impl Daemon {
                     stdout,
                     wrote,
                     text: String::new(),
-                    client: client.clone(),
+                    whom: whom.clone(),
                     error: None,
                 },
             ))
@@ -167,9 +179,11 @@ impl Daemon {
             }
             Err(e) => {
                 let fault = Fault::new(FaultKind::Failed, format!("start a worker: {e}"));
-                match client {
-                    Some((client, _)) => self.reply(client, fault.into()),
-                    None => self.complain("could not start a worker", &fault),
+                match whom {
+                    Whom::Client(client, _) => self.reply(client, fault.into()),
+                    Whom::Nobody => self.complain("could not start a worker", &fault),
+                    Whom::Host(name, asked) => self.host_was_asked(&name, &asked, Err(e)),
+                    Whom::Upgrade(client, force) => self.judged(client, force, Err(e), None),
                 }
             }
         }
@@ -195,7 +209,7 @@ impl Daemon {
                 worker.error = Some(why.to_owned());
             }
         }
-        if let Some((client, name)) = worker.client.clone() {
+        if let Whom::Client(client, name) = worker.whom.clone() {
             for line in lines.into_iter().filter(|l| l != "done" && !l.starts_with("error: ")) {
                 self.reply(client, Reply::progress(&name, line));
             }
@@ -209,7 +223,12 @@ impl Daemon {
         let Some(worker) = self.workers.all.remove(&id) else { return };
         self.sources.remove(&worker.stdout.as_raw_fd(), worker.wrote);
         self.sources.remove(&worker.pidfd.as_fd().as_raw_fd(), worker.ended);
-        let Some((client, name)) = worker.client else { return };
+        let (client, name) = match worker.whom {
+            Whom::Nobody => return,
+            Whom::Host(name, asked) => return self.host_was_asked(&name, &asked, Ok(status)),
+            Whom::Upgrade(client, force) => return self.judged(client, force, Ok(status), worker.error),
+            Whom::Client(client, name) => (client, name),
+        };
         let reply = match (status.success(), worker.error) {
             (true, _) => {
                 match template::list(&self.paths).ok().and_then(|l| l.into_iter().find(|t| t.name == name)) {

@@ -4,11 +4,12 @@ use units::merge::Fragment;
 use units::parse::document;
 use units::parse::lexer::Place;
 use units::parse::near::nearest;
+use units::parse::words::{self, Escapes};
 use units::values::Span;
 use units::{Diagnostic, Diagnostics, Severity};
 
 /// `[Host]` of host.conf.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostConf {
     /// `IdPool=BASE:RANGES`: containers' host ids, 65,536 a container. Begins above what distributions give to users
     /// and subordinate ids (login.defs), and ends below 2³¹, which some programs take for a sign.
@@ -19,6 +20,10 @@ pub struct HostConf {
     pub start_parallel: Option<u32>,
     /// `ShutdownTimeoutSec=`: all of them together have so long to stop; then they are killed.
     pub shutdown_timeout: Span,
+    /// `RebootCommand=`: asks the host's init for a reboot; a program and its words.
+    pub reboot_command: Vec<String>,
+    /// `PoweroffCommand=`: asks it to power off.
+    pub poweroff_command: Vec<String>,
 }
 
 impl Default for HostConf {
@@ -28,6 +33,8 @@ impl Default for HostConf {
             id_ranges: 8192,
             start_parallel: None,
             shutdown_timeout: Span::Finite(Duration::from_secs(120)),
+            reboot_command: vec!["/sbin/reboot".to_owned()],
+            poweroff_command: vec!["/sbin/poweroff".to_owned()],
         }
     }
 }
@@ -36,7 +43,8 @@ impl Default for HostConf {
 pub const RANGE: u32 = 65_536;
 
 /// The keys of `[Host]`.
-pub const KEYS: [&str; 3] = ["IdPool", "StartParallel", "ShutdownTimeoutSec"];
+pub const KEYS: [&str; 5] =
+    ["IdPool", "StartParallel", "ShutdownTimeoutSec", "RebootCommand", "PoweroffCommand"];
 
 /// Settings of the main file and its drop-ins, in order; later ones win. A mistake costs its own line.
 pub fn host_conf(fragments: &[Fragment]) -> (HostConf, Diagnostics) {
@@ -77,6 +85,10 @@ fn assign(conf: &mut HostConf, key: &str, value: &str) -> Result<(), String> {
         }
         "ShutdownTimeoutSec" if value.is_empty() => conf.shutdown_timeout = default.shutdown_timeout,
         "ShutdownTimeoutSec" => conf.shutdown_timeout = value.parse().map_err(|e| format!("{e}"))?,
+        "RebootCommand" if value.is_empty() => conf.reboot_command = default.reboot_command,
+        "RebootCommand" => conf.reboot_command = command(value)?,
+        "PoweroffCommand" if value.is_empty() => conf.poweroff_command = default.poweroff_command,
+        "PoweroffCommand" => conf.poweroff_command = command(value)?,
         _ => {
             let near =
                 nearest(key, KEYS.into_iter()).map_or(String::new(), |n| format!(" (did you mean {n}?)"));
@@ -84,6 +96,16 @@ fn assign(conf: &mut HostConf, key: &str, value: &str) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A program by its absolute path, and words for it.
+fn command(value: &str) -> Result<Vec<String>, String> {
+    let words = words::split(value, Escapes::Strict).map_err(|e| e.to_string())?;
+    let words: Vec<String> = words.into_iter().map(|w| w.text).collect();
+    match words.first() {
+        Some(program) if program.starts_with('/') => Ok(words),
+        Some(_) | None => Err(format!("{value:?} does not begin with an absolute path (/sbin/reboot)")),
+    }
 }
 
 fn id_pool(value: &str) -> Result<(u32, u32), String> {
@@ -119,23 +141,32 @@ mod tests {
     #[test]
     fn settings_and_mistakes() {
         let d = HostConf::default();
-        check("", d, "");
-        check("[Host]\nStartParallel=3\n", HostConf { start_parallel: Some(3), ..d }, "");
-        check("[Host]\nIdPool=100000:10\n", HostConf { id_base: 100_000, id_ranges: 10, ..d }, "");
+        let base = || d.clone();
+        check("", base(), "");
+        check("[Host]\nStartParallel=3\n", HostConf { start_parallel: Some(3), ..base() }, "");
+        check("[Host]\nIdPool=100000:10\n", HostConf { id_base: 100_000, id_ranges: 10, ..base() }, "");
         check(
             "[Host]\nShutdownTimeoutSec=infinity\n",
-            HostConf { shutdown_timeout: Span::Infinite, ..d },
+            HostConf { shutdown_timeout: Span::Infinite, ..base() },
             "",
         );
         check(
             "[Host]\nIdPool=0:10\n",
-            d,
+            base(),
             "host.conf:2:1: warning: IdPool: \"0:10\" begins among the host's own ids",
         );
-        check("[Host]\nIdPool=4294900000:10\n", d, "beyond the last id");
-        check("[Host]\nIdPool=x\n", d, "is not BASE:RANGES");
-        check("[Host]\nStartParallel=0\n", d, "count from 1 on");
-        check("[Host]\nStartParalel=2\n", d, "did you mean StartParallel?");
-        check("[Hots]\nStartParallel=2\n", d, "unknown section [Hots]");
+        check("[Host]\nIdPool=4294900000:10\n", base(), "beyond the last id");
+        check("[Host]\nIdPool=x\n", base(), "is not BASE:RANGES");
+        check("[Host]\nStartParallel=0\n", base(), "count from 1 on");
+        check("[Host]\nStartParalel=2\n", base(), "did you mean StartParallel?");
+        let reboot = ["/bin/sh", "-c", "echo off"].map(str::to_owned).to_vec();
+        check(
+            "[Host]\nRebootCommand=/bin/sh -c 'echo off'\n",
+            HostConf { reboot_command: reboot, ..base() },
+            "",
+        );
+        check("[Host]\nPoweroffCommand=/a\nPoweroffCommand=\n", base(), "");
+        check("[Host]\nRebootCommand=reboot\n", base(), "does not begin with an absolute path");
+        check("[Hots]\nStartParallel=2\n", base(), "unknown section [Hots]");
     }
 }

@@ -149,6 +149,26 @@ impl Scheduler {
         }
     }
 
+    /// Its owner wants it up after all, without a job: a stop of it is dropped, begun or not, and nobody waits for that.
+    pub fn drop_stop(&mut self, unit: &UnitName) {
+        if self.jobs.get(unit).is_some_and(|e| e.kind == Kind::Stop) {
+            self.jobs.remove(unit);
+            self.jobs.values_mut().for_each(|entry| {
+                entry.waits.remove(unit);
+                entry.needs.remove(unit);
+            });
+        }
+    }
+
+    /// The job of a unit that has not begun.
+    pub fn waiting(&self, unit: &UnitName) -> Option<Job> {
+        let entry = self.jobs.get(unit).filter(|e| !e.begun)?;
+        Some(match entry.kind {
+            Kind::Start => Job::Start(unit.clone()),
+            Kind::Stop => Job::Stop(unit.clone()),
+        })
+    }
+
     /// What a job that has not begun waits for; empty if it has begun or there is none.
     pub fn waits_for(&self, unit: &UnitName) -> Vec<UnitName> {
         let entry = self.jobs.get(unit).filter(|e| !e.begun);

@@ -1,6 +1,6 @@
 //! graph tests: units as `name Key=a,b`, separated by `|`; `.service` is added where a name has no suffix.
 use super::*;
-use crate::schema::unit::LimitAction;
+use crate::schema::unit::Action;
 use crate::schema::{Body, Install, Unit, UnitSection};
 use crate::values::Span;
 use proptest::prelude::*;
@@ -43,7 +43,9 @@ fn section() -> UnitSection {
         asserts: vec![],
         start_limit_interval: Span::Infinite,
         start_limit_burst: 0,
-        start_limit_action: LimitAction::None,
+        start_limit_action: Action::None,
+        failure_action: Action::None,
+        success_action: Action::None,
         start_priority: 0,
     }
 }
@@ -296,6 +298,23 @@ fn jobs_go_as_others_end() {
 fn failed_dependency_refuses_all_that_requires_it() {
     let text = "a Needs=b|b Needs=c|c|d After=a Wants=a|e Needs=c|f After=c Wants=c";
     walk(text, "d,e,f", "", "c-", "c | refuse b for c refuse e for c refuse a for b d f");
+}
+
+#[test]
+fn a_stop_that_is_dropped_makes_room_for_the_next_one() {
+    let graph = graph("a|b After=a");
+    let mut scheduler = Scheduler::new(&graph, &graph.transaction(&names("a,b"), &set("")));
+    assert_eq!(scheduler.waiting(&name("b")), Some(Job::Start(name("b"))));
+    assert_eq!(said(&mut scheduler), "a");
+    scheduler.drop_stop(&name("b"));
+    assert_eq!(scheduler.waiting(&name("b")), Some(Job::Start(name("b"))), "a start is no stop");
+    scheduler.add_stops(&graph, &names("a,b"));
+    assert_eq!(said(&mut scheduler), "stop b");
+    assert_eq!(scheduler.waiting(&name("a")), Some(Job::Stop(name("a"))));
+    scheduler.drop_stop(&name("b"));
+    assert_eq!(said(&mut scheduler), "stop a", "nobody waits for what was dropped");
+    scheduler.add_stops(&graph, &names("b"));
+    assert_eq!(said(&mut scheduler), "stop b");
 }
 
 #[test]

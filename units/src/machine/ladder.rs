@@ -333,7 +333,7 @@ impl Machine {
         turn.say(Intent::Release(true));
         turn.say(Intent::Announce(if failed { Outcome::Failed(cause) } else { Outcome::Down }));
         self.last = Some(cause);
-        let delay = self.policy.delay(self.counts.tries);
+        let delay = self.policy.wait(self.counts.tries);
         if delay.is_zero() {
             return self.begin(By::Policy, true, turn);
         }

@@ -272,6 +272,17 @@ impl Machine {
     pub fn restarts(&self) -> u32 {
         self.counts.restarts
     }
+    /// Automatic restarts in a row: by them the back-off grows.
+    pub fn tries(&self) -> u32 {
+        self.counts.tries
+    }
+    /// Starts that the start limit has counted in the window that `now` is in.
+    pub fn starts(&self, now: Tick) -> u32 {
+        match (self.counts.window, self.policy.limit_interval) {
+            (Some((begin, starts)), Span::Finite(interval)) if now.since(begin) < interval => starts,
+            (Some(_) | None, _) => 0,
+        }
+    }
     /// The tick the one timer is armed for.
     pub fn timer(&self) -> Option<Tick> {
         self.armed

@@ -67,9 +67,10 @@ mod table;
 mod tests;
 
 pub use life::{Kept, Machine};
+pub use policy::seed;
 
 use crate::schema::{ExecPhase, KillMode, Restart, StatusSet};
-use crate::values::{Signal, Span, Tick};
+use crate::values::{Percent, Signal, Span, Tick};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -149,6 +150,10 @@ pub struct Policy {
     pub restart_sec: Duration,
     pub restart_steps: u32,
     pub restart_max_delay: Span,
+    /// Each wait is longer by up to this share of it …
+    pub restart_jitter: Percent,
+    /// … by which one is drawn from this number and the count of tries; see [`seed`].
+    pub seed: u64,
     pub success_status: StatusSet,
     pub restart_prevent: StatusSet,
     pub restart_force: StatusSet,

@@ -3,7 +3,7 @@ use super::{Cause, Exit, Policy, ReadyRule};
 use crate::schema::{
     Container, ExecPhase, InitProgram, KillMode, Restart, Service, ServiceType, StatusSet, UnitSection,
 };
-use crate::values::{Signal, Span};
+use crate::values::{Percent, Signal, Span};
 use std::time::Duration;
 
 /// The rows of the table in systemd.service(5).
@@ -50,6 +50,8 @@ impl Policy {
             restart_sec: service.restart_sec,
             restart_steps: service.restart_steps,
             restart_max_delay: service.restart_max_delay,
+            restart_jitter: service.restart_jitter,
+            seed: 0,
             success_status: service.success_status.clone(),
             restart_prevent: service.restart_prevent.clone(),
             restart_force: service.restart_force.clone(),
@@ -83,6 +85,7 @@ impl Policy {
             restart_sec: container.restart_sec,
             restart_steps: container.restart_steps,
             restart_max_delay: container.restart_max_delay,
+            restart_jitter: container.restart_jitter,
             timeout_start: container.timeout_start,
             timeout_stop: container.timeout_stop,
             timeout_abort: container.timeout_stop,
@@ -104,6 +107,8 @@ impl Policy {
             restart_sec: Duration::from_millis(100),
             restart_steps: 0,
             restart_max_delay: Span::Infinite,
+            restart_jitter: Percent(0),
+            seed: 0,
             success_status: StatusSet::default(),
             restart_prevent: StatusSet::default(),
             restart_force: StatusSet::default(),
@@ -240,6 +245,16 @@ impl Policy {
         Duration::try_from_secs_f64(grown).map_or(last, |d| d.min(last))
     }
 
+    /// The wait before the automatic restart that follows `tries` others: [`Policy::delay`], and up to RestartJitter= of
+    /// it on top, so that what failed together does not come back together. The same unit waits the same each time.
+    pub fn wait(&self, tries: u32) -> Duration {
+        let delay = self.delay(tries);
+        // Of the share, as many 2³²ths as the draw says.
+        let part = u128::from(draw(self.seed, tries) >> 32) * u128::from(self.restart_jitter.0);
+        let more = delay.as_nanos().saturating_mul(part) / (10_000_u128 << 32);
+        delay.saturating_add(Duration::from_nanos(u64::try_from(more).unwrap_or(u64::MAX)))
+    }
+
     /// How long a run has to be up for the count of tries to start again from none: StartLimitIntervalSec=, or ten
     /// times the delay that came before this run, whichever is longer.
     pub fn healthy(&self, tries: u32) -> Duration {
@@ -249,6 +264,21 @@ impl Policy {
             Span::Infinite => waited,
         }
     }
+}
+
+/// A number for what these words name, the same everywhere: for [`Policy::seed`]. (FNV-1a, 64 bits.)
+pub fn seed(words: &[&str]) -> u64 {
+    let byte = |hash: u64, b: u8| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+    let word = |hash, w: &&str| byte(w.bytes().fold(hash, byte), 0);
+    words.iter().fold(0xcbf2_9ce4_8422_2325, word)
+}
+
+/// A number that looks random and is the same for the same arguments (splitmix64).
+fn draw(seed: u64, tries: u32) -> u64 {
+    let mut z = seed.wrapping_add(u64::from(tries).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 impl Class {

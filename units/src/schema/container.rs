@@ -2,7 +2,7 @@
 use crate::name::UnitName;
 use crate::schema::resources::Resources;
 use crate::schema::service::Restart;
-use crate::values::Span;
+use crate::values::{Percent, Span};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
@@ -51,6 +51,8 @@ pub struct Container {
     pub restart_steps: u32,
     /// `RestartMaxDelaySec=`.
     pub restart_max_delay: Span,
+    /// `RestartJitter=`: each wait is longer by up to this share of it; default 25%.
+    pub restart_jitter: Percent,
     /// `TimeoutStartSec=`; default 90 s.
     pub timeout_start: Span,
     /// `TimeoutStopSec=`; default 90 s.
@@ -63,6 +65,8 @@ pub struct Container {
     pub locale: Option<String>,
     /// `IgnoreUnsupported=`: start even if a limit cannot be enforced; status lists which.
     pub ignore_unsupported: bool,
+    /// `Critical=`: where it has failed for good, the hardware watchdog is not fed any more; default no.
+    pub critical: bool,
     /// `[Resources]`.
     pub resources: Resources,
 }

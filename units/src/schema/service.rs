@@ -1,6 +1,6 @@
 //! schema: `[Service]`. Touches nothing.
 use crate::schema::resources::Resources;
-use crate::values::{Mode, Rlimit, Signal, Span};
+use crate::values::{Mode, Percent, Rlimit, Signal, Span};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct Service {
     pub restart_steps: u32,
     /// `RestartMaxDelaySec=`.
     pub restart_max_delay: Span,
+    /// `RestartJitter=`: each wait is longer by up to this share of it; default 0%, as in systemd.
+    pub restart_jitter: Percent,
     /// `SuccessExitStatus=`: these count as success besides 0, HUP, INT, TERM, PIPE.
     pub success_status: StatusSet,
     /// `RestartPreventExitStatus=`.

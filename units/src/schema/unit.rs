@@ -1,6 +1,7 @@
 //! schema: `[Unit]` and `[Install]`, shared by every kind of unit. Touches nothing.
 use crate::name::UnitName;
 use crate::values::Span;
+use std::fmt;
 
 /// `[Unit]`.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,21 +44,54 @@ pub struct UnitSection {
     pub start_limit_interval: Span,
     /// See `start_limit_interval`.
     pub start_limit_burst: u32,
-    /// What to do when the start limit is hit.
-    pub start_limit_action: LimitAction,
+    /// `StartLimitAction=`: asked for when the start limit is hit.
+    pub start_limit_action: Action,
+    /// `FailureAction=`: asked for when it has failed for good.
+    pub failure_action: Action,
+    /// `SuccessAction=`: asked for when it has ended well by itself.
+    pub success_action: Action,
     /// Containers: among equals, higher starts first.
     pub start_priority: i32,
 }
 
-/// `StartLimitAction=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LimitAction {
-    /// Stay failed.
+/// What a unit asks of the level above: a service of its container, a container of its host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Nothing.
+    #[default]
     None,
-    /// Restart the level above: a service its container, a container its host.
-    Reboot,
-    /// Stop the level above.
-    PowerOff,
+    /// To be restarted.
+    Reboot(Force),
+    /// To be stopped.
+    PowerOff(Force),
+}
+
+impl fmt::Display for Action {
+    /// As in a unit file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (word, force) = match self {
+            Action::None => return f.write_str("none"),
+            Action::Reboot(force) => ("reboot", force),
+            Action::PowerOff(force) => ("poweroff", force),
+        };
+        let end = match force {
+            Force::Orderly => "",
+            Force::Forced => "-force",
+            Force::Immediate => "-immediate",
+        };
+        write!(f, "{word}{end}")
+    }
+}
+
+/// How much is left out of what belongs to the end of a system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Force {
+    /// Nothing: services are stopped in order.
+    Orderly,
+    /// The stopping of services; what runs is killed.
+    Forced,
+    /// That as well.
+    Immediate,
 }
 
 /// One `ConditionX=` or `AssertX=` line.

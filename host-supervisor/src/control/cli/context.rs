@@ -87,6 +87,10 @@ impl Context {
             place @ None => Ok(place.insert(Client::connect(&self.root)?)),
         }
     }
+    /// The next call makes a new connection.
+    pub(super) fn hang_up(&mut self) {
+        self.client = None;
+    }
     /// Calls; progress goes to standard error.
     pub(super) fn call<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, CliError> {
         self.call_with(request, &[])

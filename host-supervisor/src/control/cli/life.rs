@@ -1,11 +1,23 @@
 //! life: commands that bring containers and units up and down, and wait for them. Never prints more than outcomes.
 use super::CliError;
-use super::context::Context;
+use super::context::{Containers, Context, complain};
 use super::names::{Known, Targets};
-use crate::control::protocol::{Condition, Request};
+use crate::control::client::ClientError;
+use crate::control::protocol::{Condition, Fault, FaultKind, Request, Version};
 use crate::control::render::quantity::{read_duration, read_signal};
+use crate::control::target::ContainerName;
+use crate::paths::Paths;
 use clap::{Args, Subcommand, ValueEnum};
-use std::time::Duration;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// So long another supervisor may take to answer.
+const SUCCESSION: Duration = Duration::from_secs(60);
+/// Between two looks for it, at most.
+const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Life {
@@ -86,6 +98,12 @@ pub(super) enum Life {
     Boot,
     /// Stop every container in reverse order, then the supervisor
     Shutdown,
+    /// Replace the supervisor by the program on disk; containers run on
+    Upgrade {
+        /// Also where the program on disk does not understand the state of some containers; those are begun anew
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -104,7 +122,21 @@ pub(super) enum For {
 impl Life {
     pub(super) fn run(&self, context: &mut Context) -> Result<u8, CliError> {
         let request = self.request(&mut || context.names())?;
-        context.act(&request)
+        match self {
+            Life::Upgrade { .. } => upgrade(context, &request),
+            Life::Start { .. }
+            | Life::Stop { .. }
+            | Life::Restart { .. }
+            | Life::Reload { .. }
+            | Life::Kill { .. }
+            | Life::Pause { .. }
+            | Life::Resume { .. }
+            | Life::Enable { .. }
+            | Life::Disable { .. }
+            | Life::Wait { .. }
+            | Life::Boot
+            | Life::Shutdown => context.act(&request),
+        }
     }
     /// What it asks of the supervisor.
     pub(super) fn request(&self, known: Known<'_>) -> Result<Request, CliError> {
@@ -138,6 +170,62 @@ impl Life {
             },
             Life::Boot => Request::Boot {},
             Life::Shutdown => Request::Shutdown {},
+            Life::Upgrade { force } => Request::Upgrade { force: *force },
         })
     }
+}
+
+/// Tells when files appear beside the supervisor's socket.
+fn appears(root: &Path) -> Option<OwnedFd> {
+    let fd = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK).ok()?;
+    inotify::add_watch(&fd, Paths::new(root).run(), inotify::WatchFlags::CREATE).ok()?;
+    Some(fd)
+}
+
+/// Until then, or for a moment: a socket is there before it is listened on.
+fn wait(sockets: Option<&OwnedFd>) {
+    let mut fds: Vec<PollFd<'_>> = sockets.into_iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+    let _woken = poll(&mut fds, Some(&MOMENT));
+    let mut bytes = [0u8; 4096];
+    while sockets.is_some_and(|fd| rustix::io::read(fd, &mut bytes).is_ok_and(|n| n > 0)) {}
+}
+
+/// Asks for it, waits until another supervisor answers, and looks whether all containers are who they were.
+fn upgrade(context: &mut Context, request: &Request) -> Result<u8, CliError> {
+    let pids = |context: &mut Context| -> Result<Vec<(ContainerName, u32)>, CliError> {
+        let Containers { containers } = context.call(&Request::List {})?;
+        Ok(containers.into_iter().filter_map(|c| Some((c.name, c.pid?))).collect())
+    };
+    let before = pids(context)?;
+    // Set before it is asked, so that nothing is missed; without it time alone wakes us.
+    let sockets = appears(&context.root);
+    let old: Version = context.call(request)?;
+    let until = Instant::now() + SUCCESSION;
+    let new = loop {
+        context.hang_up();
+        match context.call::<Version>(&Request::Version {}) {
+            Ok(new) if new.pid != old.pid => break new,
+            // It is on its way out, or nobody is there.
+            Ok(_) | Err(_) if Instant::now() < until => wait(sockets.as_ref()),
+            Ok(_) | Err(_) => {
+                let why = format!(
+                    "no other supervisor has answered for {} s: its log tells why",
+                    SUCCESSION.as_secs()
+                );
+                return Err(ClientError::Fault(Fault::new(FaultKind::TimedOut, why)).into());
+            }
+        }
+    };
+    let after = pids(context)?;
+    let lost: Vec<&ContainerName> =
+        before.iter().filter(|b| !after.contains(b)).map(|(name, _)| name).collect();
+    let kept = before.len() - lost.len();
+    context.inform(&format!(
+        "{} (pid {}) → {} (pid {}), {kept} containers run on",
+        old.version, old.pid, new.version, new.pid
+    ))?;
+    for name in &lost {
+        complain(&format!("{name} does not run as it did (ct status {name})"));
+    }
+    Ok(u8::from(!lost.is_empty()))
 }

@@ -65,6 +65,8 @@ fn command_lines_and_their_calls() {
         r#"Wait {"condition":"stopped","targets":["web"],"timeout_ms":1500}"#,
     );
     check("ct shutdown", "Shutdown {}");
+    check("ct upgrade", r#"Upgrade {"force":false}"#);
+    check("ct upgrade --force", r#"Upgrade {"force":true}"#);
     check("ct create web --template debian", r#"Create {"name":"web","settings":[],"template":"debian"}"#);
     check(
         "ct create web --set MemoryMax=1G --set Environment=A=b",

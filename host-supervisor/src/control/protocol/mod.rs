@@ -197,6 +197,15 @@ pub enum Request {
     Blame {},
     /// Stop all containers in reverse order, then the supervisor. Answered by [`Body::Outcomes`].
     Shutdown {},
+    /// Which program answers. Answered by [`Body::Version`].
+    Version {},
+    /// Replace the supervisor by the program on disk; containers run on. Answered by [`Body::Version`] of the one that
+    /// leaves, once the other has been found fit.
+    Upgrade {
+        /// Also where it does not understand the state on disk: it sets that aside.
+        #[serde(default)]
+        force: bool,
+    },
     /// What happened lately. Answered by [`Body::Event`]s and, at the end, an empty [`Body::Event`].
     Events {
         /// Go on with what happens.
@@ -246,13 +255,14 @@ impl Request {
             R::List {} | R::Blame {} | R::Status { .. } | R::Show { .. } | R::Check {} | R::Plan { .. } => {
                 true
             }
-            R::Logs { .. } | R::Wait { .. } | R::TemplateList {} | R::Events { .. } => true,
+            R::Logs { .. } | R::Wait { .. } | R::TemplateList {} | R::Events { .. } | R::Version {} => true,
             R::Start { .. } | R::Stop { .. } | R::Restart { .. } | R::Reload { .. } | R::Kill { .. } => false,
             R::Create { .. } | R::Destroy { .. } | R::Exec { .. } | R::Pause { .. } | R::Resume { .. } => {
                 false
             }
             R::Set { .. } | R::Enable { .. } | R::Disable { .. } | R::Shutdown {} | R::Boot {} => false,
             R::TemplateImport { .. } | R::TemplateBuild { .. } | R::TemplateRemove { .. } => false,
+            R::Upgrade { .. } => false,
         }
     }
     /// Whether its answer is a stream, so that it makes no sense without `more`.
@@ -309,6 +319,7 @@ pub enum Body {
     Blame {
         boot: Vec<BlameRow>,
     },
+    Version(Version),
     Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         event: Option<EventRow>,
@@ -324,6 +335,17 @@ pub struct SetResult {
     pub waiting: Vec<String>,
     /// The drop-in they are kept in; none: they last until the container stops.
     pub saved: Option<String>,
+}
+
+/// A supervisor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Of its program.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Of the state that it writes.
+    pub format: u32,
 }
 
 /// What became of one target of a call.

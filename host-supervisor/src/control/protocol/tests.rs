@@ -140,6 +140,8 @@ fn requests() -> Vec<Request> {
         R::Boot {},
         R::Blame {},
         R::Shutdown {},
+        R::Version {},
+        R::Upgrade { force: true },
         R::Events { follow: true },
     ]
 }
@@ -194,6 +196,9 @@ fn bodies(request: &Request) -> Vec<Body> {
         R::TemplateList {} => vec![Body::Templates { templates: vec![template()] }],
         R::TemplateImport { .. } | R::TemplateBuild { .. } => {
             vec![Body::Template { template: template() }, progress()]
+        }
+        R::Version {} | R::Upgrade { .. } => {
+            vec![Body::Version(Version { version: "0.1.0".into(), pid: 7, format: 1 })]
         }
         R::Events { .. } => vec![Body::Event {
             event: Some(EventRow {

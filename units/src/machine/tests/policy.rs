@@ -150,3 +150,42 @@ fn back_off_begins_anew_after_a_healthy_run_a_manual_start_or_a_reset() {
     assert_eq!(crash(&mut fed, Duration::ZERO), Duration::from_millis(100));
     assert_eq!(fed.machine.restarts(), 0);
 }
+
+#[test]
+fn the_wait_is_exact_unless_jitter_is_asked_for() {
+    for seed in 0..100 {
+        let policy = with(|p| (p.seed, p.restart_jitter) = (seed, Percent(0)));
+        assert_eq!(policy.wait(3), policy.delay(3));
+    }
+}
+
+#[test]
+fn what_failed_together_does_not_come_back_together() {
+    let fleet: Vec<Policy> = (0..1000)
+        .map(|n| {
+            with(|p| {
+                (p.restart_steps, p.restart_max_delay) = (3, span(100_000));
+                (p.seed, p.restart_jitter) = (seed(&["boot", &format!("c{n}")]), Percent(2500));
+            })
+        })
+        .collect();
+    for tries in 0..5 {
+        let delay = fleet[0].delay(tries);
+        let mut waits: Vec<Duration> = fleet.iter().map(|p| p.wait(tries)).collect();
+        assert!(waits.iter().all(|w| *w >= delay && *w <= delay * 5 / 4), "{delay:?}: {waits:?}");
+        waits.sort();
+        // Of a thousand, about a hundred in each tenth of the spread.
+        let tenth = delay / 40;
+        for n in 0..10 {
+            let here = waits.iter().filter(|w| (delay + tenth * n..delay + tenth * (n + 1)).contains(w));
+            let here = here.count();
+            assert!((50..=170).contains(&here), "{here} of 1000 in tenth {n} after {tries} tries");
+        }
+        // The same again: a supervisor that comes back computes what the last one did.
+        assert_eq!(fleet[7].wait(tries), fleet[7].clone().wait(tries));
+    }
+    // Not the same place in the row each time.
+    let place = |tries| fleet[0].wait(tries).as_secs_f64() / fleet[0].delay(tries).as_secs_f64();
+    assert!((place(3) - place(4)).abs() > 1e-6);
+    assert_ne!(seed(&["a", "bc"]), seed(&["ab", "c"]));
+}

@@ -1,13 +1,16 @@
 //! parse: the keys of `[Container]`. Knows nothing of the host.
 use super::line::{Line, Wrong, absolute, add, number, put, put_text, set};
-use super::service::{RESTART_SEC, TIMEOUT, restart, steps, watchdog};
+use super::service::{RESTART_SEC, TIMEOUT, jitter, restart, steps, watchdog};
 use super::{Draft, Key, exec, unit};
 use crate::name::UnitName;
 use crate::parse::words::{self, Escapes, Word};
 use crate::schema::container::{Bind, Health, InitProgram, ReadyWhen, Rootfs, UserNs};
 use crate::schema::service::Restart;
-use crate::values::{Span, ValueError, boolean};
+use crate::values::{Percent, Span, ValueError, boolean};
 use std::time::Duration;
+
+/// A host's containers may all have failed of one cause.
+pub(super) const CONTAINER_JITTER: Percent = Percent(2500);
 
 pub(super) const CONTAINER: &[Key] = &[
     ("Template", template),
@@ -45,6 +48,7 @@ pub(super) const CONTAINER: &[Key] = &[
     ("RestartSec", |d, l| set(&mut d.container.restart_sec, RESTART_SEC, l, Span::finite)),
     ("RestartSteps", |d, l| set(&mut d.container.restart_steps, 0, l, steps)),
     ("RestartMaxDelaySec", |d, l| set(&mut d.container.restart_max_delay, Span::Infinite, l, str::parse)),
+    ("RestartJitter", |d, l| set(&mut d.container.restart_jitter, CONTAINER_JITTER, l, jitter)),
     ("StartLimitIntervalSec", unit::start_limit_interval),
     ("StartLimitBurst", unit::start_limit_burst),
     ("StartLimitAction", unit::start_limit_action),
@@ -53,6 +57,7 @@ pub(super) const CONTAINER: &[Key] = &[
     ("WatchdogSec", |d, l| watchdog(&mut d.container.watchdog, l)),
     ("Timezone", timezone),
     ("Locale", |d, l| put_text(&mut d.container.locale, l)),
+    ("Critical", |d, l| set(&mut d.container.critical, false, l, boolean)),
     ("IgnoreUnsupported", |d, l| set(&mut d.container.ignore_unsupported, false, l, boolean)),
 ];
 

@@ -1,5 +1,5 @@
 //! parse: what a unit means where it is silent, and what makes it unusable. Touches nothing.
-use super::container::choose_rootfs;
+use super::container::{CONTAINER_JITTER, choose_rootfs};
 use super::service::{RESTART_SEC, TIMEOUT};
 use super::unit::{START_LIMIT_BURST, START_LIMIT_INTERVAL};
 use super::{Draft, Given, Kind, exec, mount};
@@ -8,9 +8,9 @@ use crate::schema::container::{Health, InitProgram, ReadyWhen, UserNs};
 use crate::schema::service::{
     Context, Directory, Exec, Input, KillMode, NotifyAccess, Output, Preserve, Restart, ServiceType,
 };
-use crate::schema::unit::LimitAction;
+use crate::schema::unit::Action;
 use crate::schema::{Body, Container, NotApplied, Resources, Service, StatusSet, Unit, UnitSection};
-use crate::values::{Signal, Span};
+use crate::values::{Percent, Signal, Span};
 
 /// Sentences about a whole unit that can't be used.
 pub(super) fn mistakes(name: &UnitName, kind: Kind, draft: &Draft) -> Vec<&'static str> {
@@ -27,7 +27,7 @@ pub(super) fn mistakes(name: &UnitName, kind: Kind, draft: &Draft) -> Vec<&'stat
 
 fn service_mistakes(draft: &Draft) -> Vec<&'static str> {
     // Such a unit does its work by being started: systemd-poweroff.service.
-    if draft.not_applied.iter().any(|n| n.key == "SuccessAction") {
+    if draft.unit.success_action != Action::None {
         return Vec::new();
     }
     let service = &draft.service;
@@ -139,7 +139,9 @@ impl Default for UnitSection {
             asserts: Vec::new(),
             start_limit_interval: START_LIMIT_INTERVAL,
             start_limit_burst: START_LIMIT_BURST,
-            start_limit_action: LimitAction::None,
+            start_limit_action: Action::None,
+            failure_action: Action::None,
+            success_action: Action::None,
             start_priority: 0,
         }
     }
@@ -155,6 +157,7 @@ impl Default for Service {
             restart_sec: RESTART_SEC,
             restart_steps: 0,
             restart_max_delay: Span::Infinite,
+            restart_jitter: Percent(0),
             success_status: StatusSet::default(),
             restart_prevent: StatusSet::default(),
             restart_force: StatusSet::default(),
@@ -237,12 +240,14 @@ impl Default for Container {
             restart_sec: RESTART_SEC,
             restart_steps: 0,
             restart_max_delay: Span::Infinite,
+            restart_jitter: CONTAINER_JITTER,
             timeout_start: TIMEOUT,
             timeout_stop: TIMEOUT,
             watchdog: None,
             timezone: None,
             locale: None,
             ignore_unsupported: false,
+            critical: false,
             resources: Resources::default(),
         }
     }

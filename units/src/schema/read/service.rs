@@ -4,7 +4,7 @@ use super::{Draft, Key, unit};
 use crate::parse::command::{self, CommandError};
 use crate::schema::StatusSet;
 use crate::schema::service::{Command, KillMode, NotifyAccess, Restart, ServiceType};
-use crate::values::{Signal, Span, ValueError, boolean};
+use crate::values::{Percent, Signal, Span, ValueError, boolean};
 use std::time::Duration;
 
 /// systemd's defaults.
@@ -24,6 +24,7 @@ pub(super) const SERVICE: &[Key] = &[
     ("RestartSec", |d, l| set(&mut d.service.restart_sec, RESTART_SEC, l, Span::finite)),
     ("RestartSteps", |d, l| set(&mut d.service.restart_steps, 0, l, steps)),
     ("RestartMaxDelaySec", |d, l| set(&mut d.service.restart_max_delay, Span::Infinite, l, str::parse)),
+    ("RestartJitter", |d, l| set(&mut d.service.restart_jitter, Percent(0), l, jitter)),
     ("SuccessExitStatus", |d, l| statuses(&mut d.service.success_status, l)),
     ("RestartPreventExitStatus", |d, l| statuses(&mut d.service.restart_prevent, l)),
     ("RestartForceExitStatus", |d, l| statuses(&mut d.service.restart_force, l)),
@@ -56,6 +57,8 @@ pub(super) const SERVICE: &[Key] = &[
     ("StartLimitIntervalSec", unit::start_limit_interval),
     ("StartLimitBurst", unit::start_limit_burst),
     ("StartLimitAction", unit::start_limit_action),
+    ("FailureAction", unit::failure_action),
+    ("SuccessAction", unit::success_action),
 ];
 
 fn service_type(s: &str) -> Result<ServiceType, ValueError> {
@@ -108,6 +111,12 @@ fn kill_mode(s: &str) -> Result<KillMode, ValueError> {
 
 pub(super) fn steps(s: &str) -> Result<u32, ValueError> {
     number(s, 0..=i64::from(u32::MAX), "a number of steps", "5")
+}
+
+/// How much longer a wait may become, of itself: from 0% to 100%.
+pub(super) fn jitter(s: &str) -> Result<Percent, ValueError> {
+    let wrong = || ValueError::new(s, "a share from 0% to 100%", "25%");
+    s.parse().ok().filter(|p: &Percent| p.0 <= 10_000).ok_or_else(wrong)
 }
 
 /// 0 and `infinity` switch it off.

@@ -58,6 +58,7 @@ fn service_keys() {
     check("TimeoutStopSec=1h\nTimeoutAbortSec=5", |s| &s.timeout_abort, "Finite(5s)");
     check("TimeoutStopSec=1h\nTimeoutStopSec=", |s| &s.timeout_stop, "Finite(90s)");
     check("RestartSec=250ms", |s| &s.restart_sec, "250ms");
+    check("RestartJitter=12.5%", |s| &s.restart_jitter, "Percent(1250)");
     check("Restart=on-abnormal", |s| &s.restart, "OnAbnormal");
     check("Restart=unless-stopped", |s| &s.restart, "UnlessStopped");
     check("WatchdogSec=0", |s| &s.watchdog, "None");
@@ -195,7 +196,11 @@ fn the_unit_section() {
     check("[Unit]\nConditionPathExists=/x\nConditionHost=", |u| &u.unit.conditions, "[]");
     check("[Unit]\nAssertPathExists=/x", |u| &u.unit.asserts[0].value, r#""/x""#);
     check("[Unit]\nStartLimitIntervalSec=0", |u| &u.unit.start_limit_interval, "Finite(0ns)");
-    check("[Unit]\nStartLimitAction=reboot-force", |u| &u.unit.start_limit_action, "Reboot");
+    check("[Unit]\nStartLimitAction=reboot-force", |u| &u.unit.start_limit_action, "Reboot(Forced)");
+    check("[Unit]\nFailureAction=poweroff", |u| &u.unit.failure_action, "PowerOff(Orderly)");
+    check("[Unit]\nSuccessAction=exit-force", |u| &u.unit.success_action, "PowerOff(Forced)");
+    check("[Unit]\nFailureAction=reboot-immediate", |u| &u.unit.failure_action, "Reboot(Immediate)");
+    check("[Unit]\nFailureAction=reboot\nFailureAction=", |u| &u.unit.failure_action, "None");
     check(
         "[Install]\nWantedBy=multi-user.target\nAlias=x.target",
         |u| &u.install.wanted_by,
@@ -230,6 +235,8 @@ fn container_keys() {
     check("", |c| &c.rootfs, r#"Some(Template("t"))"#);
     check("Template=\nRootfs=/srv/%N/", |c| &c.rootfs, r#"Some(Directory("/srv/web"))"#);
     check("", |c| &c.restart, "OnFailure");
+    check("", |c| &c.restart_jitter, "Percent(2500)");
+    check("RestartJitter=0%", |c| &c.restart_jitter, "Percent(0)");
     check("", |c| &c.no_new_privileges, "true");
     check("", |c| &c.unit, "default.target");
     check("Unit=web.target", |c| &c.unit, "web.target");

@@ -1,7 +1,7 @@
 //! parse: the keys of `[Unit]` and `[Install]`. Decides nothing about other units.
 use super::line::{Line, Wrong, absolute, add, add_names, choice, number, put, put_text, set};
 use super::{Draft, Key};
-use crate::schema::unit::{Autostart, Check, CheckKind, LimitAction};
+use crate::schema::unit::{Action, Autostart, Check, CheckKind, Force};
 use crate::values::{Span, ValueError, boolean};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(super) const UNIT: &[Key] = &[
     ("StartLimitInterval", start_limit_interval),
     ("StartLimitBurst", start_limit_burst),
     ("StartLimitAction", start_limit_action),
+    ("FailureAction", failure_action),
+    ("SuccessAction", success_action),
 ];
 
 pub(super) const INSTALL: &[Key] = &[
@@ -169,29 +171,40 @@ pub(super) fn start_limit_burst(draft: &mut Draft, line: &mut Line<'_>) -> Resul
     set(&mut draft.unit.start_limit_burst, START_LIMIT_BURST, line, read)
 }
 
+/// As systemd names them; what is no reboot is a way to stop.
+fn action(s: &str) -> Result<Action, ValueError> {
+    use Force::{Forced, Immediate, Orderly};
+    let choices = [
+        ("none", Action::None),
+        ("reboot", Action::Reboot(Orderly)),
+        ("reboot-force", Action::Reboot(Forced)),
+        ("reboot-immediate", Action::Reboot(Immediate)),
+        ("soft-reboot", Action::Reboot(Orderly)),
+        ("soft-reboot-force", Action::Reboot(Forced)),
+        ("kexec", Action::Reboot(Orderly)),
+        ("kexec-force", Action::Reboot(Forced)),
+        ("poweroff", Action::PowerOff(Orderly)),
+        ("poweroff-force", Action::PowerOff(Forced)),
+        ("poweroff-immediate", Action::PowerOff(Immediate)),
+        ("halt", Action::PowerOff(Orderly)),
+        ("halt-force", Action::PowerOff(Forced)),
+        ("halt-immediate", Action::PowerOff(Immediate)),
+        ("exit", Action::PowerOff(Orderly)),
+        ("exit-force", Action::PowerOff(Forced)),
+    ];
+    choice(s, &choices, "an action", "none, reboot or poweroff")
+}
+
 pub(super) fn start_limit_action(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {
-    let read = |s: &str| -> Result<LimitAction, ValueError> {
-        let choices = [
-            ("none", LimitAction::None),
-            ("reboot", LimitAction::Reboot),
-            ("reboot-force", LimitAction::Reboot),
-            ("reboot-immediate", LimitAction::Reboot),
-            ("soft-reboot", LimitAction::Reboot),
-            ("soft-reboot-force", LimitAction::Reboot),
-            ("kexec", LimitAction::Reboot),
-            ("kexec-force", LimitAction::Reboot),
-            ("poweroff", LimitAction::PowerOff),
-            ("poweroff-force", LimitAction::PowerOff),
-            ("poweroff-immediate", LimitAction::PowerOff),
-            ("halt", LimitAction::PowerOff),
-            ("halt-force", LimitAction::PowerOff),
-            ("halt-immediate", LimitAction::PowerOff),
-            ("exit", LimitAction::PowerOff),
-            ("exit-force", LimitAction::PowerOff),
-        ];
-        choice(s, &choices, "an action", "none, reboot or poweroff")
-    };
-    set(&mut draft.unit.start_limit_action, LimitAction::None, line, read)
+    set(&mut draft.unit.start_limit_action, Action::None, line, action)
+}
+
+pub(super) fn failure_action(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {
+    set(&mut draft.unit.failure_action, Action::None, line, action)
+}
+
+pub(super) fn success_action(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {
+    set(&mut draft.unit.success_action, Action::None, line, action)
 }
 
 fn autostart(draft: &mut Draft, line: &mut Line<'_>) -> Result<(), Wrong> {
