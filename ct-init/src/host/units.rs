@@ -22,7 +22,7 @@ pub(crate) const UNITS: &[Builtin] = &[
         Some("sysinit.target"),
         "[Unit]
 Description=Kernel modules of modules-load.d
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 DefaultDependencies=no
 Before=sysinit.target ct-devices.service systemd-udevd.service ct-sysctl.service
 [Service]
@@ -36,7 +36,7 @@ ExecStart=@/proc/1/exe ct-init modules
         Some("sysinit.target"),
         "[Unit]
 Description=Drivers of the devices that are there
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 DefaultDependencies=no
 Before=sysinit.target
 # A device manager does this and more.
@@ -53,7 +53,7 @@ ExecStart=@/proc/1/exe ct-init devices
         Some("sysinit.target"),
         "[Unit]
 Description=Kernel settings of sysctl.d
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 DefaultDependencies=no
 Before=sysinit.target
 [Service]
@@ -67,7 +67,7 @@ ExecStart=@/proc/1/exe ct-init sysctl
         Some("sysinit.target"),
         "[Unit]
 Description=Random seed of the last boot
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 DefaultDependencies=no
 After=local-fs.target
 Before=sysinit.target
@@ -99,7 +99,7 @@ ExecStart=-/usr/bin/systemd-sysusers
         Some("multi-user.target"),
         "[Unit]
 Description=Power button
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 ConditionPathIsDirectory=/sys/class/input
 # It does this and more.
 ConditionFileIsExecutable=!/usr/sbin/acpid
@@ -114,7 +114,7 @@ RestartSec=1
         None,
         "[Unit]
 Description=Rescue shell
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 DefaultDependencies=no
 After=sysinit.target
 Conflicts=shutdown.target
@@ -130,7 +130,7 @@ SendSIGHUP=yes
         None,
         "[Unit]
 Description=Emergency shell
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 DefaultDependencies=no
 Conflicts=shutdown.target
 [Service]
@@ -144,7 +144,7 @@ SendSIGHUP=yes
         None,
         "[Unit]
 Description=Shell of ct.debug
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 DefaultDependencies=no
 Conflicts=shutdown.target
 [Service]
@@ -161,7 +161,7 @@ SendSIGHUP=yes
 
 const GETTY: &str = "[Unit]
 Description=Login on %I
-Documentation=man:ct-init(8)
+Documentation=man:ct-host(7)
 After=local-fs.target getty-pre.target
 Before=getty.target
 [Service]

@@ -63,12 +63,12 @@ fn attempts(directory: &Path, root: &Root) -> Result<(), VerbError> {
         return Ok(());
     }
     let begin = format!(
-        "[Unit]\nDescription=Count of boots in a row\nDocumentation=man:ct-init(8)\nDefaultDependencies=no\n\
+        "[Unit]\nDescription=Count of boots in a row\nDocumentation=man:ct-host(7)\nDefaultDependencies=no\n\
          After=sysinit.target\nBefore=basic.target\nOnFailure={}\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
          ExecStart=@/proc/1/exe ct-init boot-attempt\n",
         conf.fallback
     );
-    let good = "[Unit]\nDescription=This boot has got where it should\nDocumentation=man:ct-init(8)\n\
+    let good = "[Unit]\nDescription=This boot has got where it should\nDocumentation=man:ct-host(7)\n\
                 After=multi-user.target host-supervisor.service\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
                 ExecStart=@/proc/1/exe ct-init boot-good\n";
     for (name, text, inside) in [
