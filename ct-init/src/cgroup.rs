@@ -68,9 +68,26 @@ impl Tree {
         Ok((tree, notices))
     }
 
+    /// What [`Tree::again`] has to be told.
+    pub fn keep(&self) -> (PathBuf, Vec<String>) {
+        (self.top.clone(), self.controllers.clone())
+    }
+
+    /// The tree that this program has taken before it was executed anew.
+    pub fn again(top: PathBuf, controllers: Vec<String>) -> Tree {
+        Tree { top, controllers }
+    }
+
     /// The group of a unit, made if it is not there.
     pub fn unit(&self, name: &str) -> Result<Group, CgroupError> {
         Group::open(self.top.join("units").join(name))
+    }
+
+    /// The processes of a unit's group, whether that was ever opened or not.
+    pub fn processes_of(&self, name: &str) -> Vec<i32> {
+        let mut all = Vec::new();
+        collect(&self.top.join("units").join(name), &mut all, 8);
+        all
     }
 
     /// The group of all exec sessions.
@@ -85,6 +102,11 @@ impl Tree {
             Ok(()) | Err(Errno::NOENT) => Group::open(path),
             Err(e) => Err(CgroupError::Make(path, e.into())),
         }
+    }
+
+    /// The group of a check that runs.
+    pub fn check_again(&self, name: &str) -> Result<Group, CgroupError> {
+        Group::open(self.top.join("exec").join(name))
     }
 
     /// Writes a unit's limits. What can't be enforced comes back as sentences, and the others hold.
@@ -163,6 +185,11 @@ impl Group {
     /// was killed at once earlier.
     pub fn is_spent(&self) -> bool {
         self.spent.get()
+    }
+
+    /// Known from before.
+    pub fn set_spent(&self, spent: bool) {
+        self.spent.set(spent);
     }
 
     /// Moves a process into it.

@@ -4,11 +4,13 @@ use crate::cgroup::Group;
 use crate::effect::powers::Powers;
 use crate::passwd::{Accounts, User};
 use crate::proto::Exec;
+use crate::resume::fds::{Fd, Kept};
 use crate::root::Root;
 use ct_sys::script::{Op, Script};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
+use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 use units::machine::Exit;
@@ -22,7 +24,7 @@ const MAX_SAID: usize = 1024 * 1024;
 const PIECES: usize = 8;
 
 /// What a check is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum For {
     /// `ReadyWhen=exec:`
     Ready,
@@ -80,6 +82,16 @@ impl Output {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&read, true)?;
         Ok((Output { read, kept: Vec::new(), total: 0 }, write))
+    }
+
+    /// All of it, for this program executed anew: the pipe, the words, how many there were.
+    pub fn keep(&self, fds: &mut Kept) -> (Fd, Vec<u8>, usize) {
+        (fds.add(&self.read), self.kept.clone(), self.total)
+    }
+
+    /// Goes on where [`Output::keep`] was called.
+    pub fn again(read: OwnedFd, kept: Vec<u8>, total: usize) -> Output {
+        Output { read, kept, total }
     }
 
     /// For the loop.

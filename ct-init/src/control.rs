@@ -3,10 +3,13 @@
 use crate::engine::Engine;
 use crate::output::history::History;
 use crate::proto::{Control, Line, Logs, Report, Request, Session as Message, UnitStatus, VERSION};
+use crate::resume::fds::{Arrived, Fd, Kept};
+use crate::resume::snapshot::Entry;
 use crate::session::{self, Progress, Refusal, Session};
-use crate::wire::{Packet, Wire, WireError, decode};
+use crate::wire::{KeptWire, Packet, Wire, WireError, decode};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use units::values::Tick;
 
 /// One turn sends at most so many log lines to one reader.
@@ -33,6 +36,22 @@ enum Kind {
     Logs(Box<Stream>),
 }
 
+/// A connection as plain data.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptLink {
+    wire: KeptWire,
+    kind: KeptKind,
+    closing: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum KeptKind {
+    Greeting,
+    Commands { watch: bool },
+    Exec { pid: i32, master: Option<Fd> },
+    Logs { unit: Option<String>, begun: u64, pending: Vec<Line> },
+}
+
 /// Old lines, then new ones.
 #[derive(Debug)]
 struct Stream {
@@ -45,7 +64,7 @@ struct Stream {
 }
 
 /// What the loop has to do for a connection.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Then {
     /// Keep it.
     Keep,
@@ -53,6 +72,8 @@ pub enum Then {
     Again,
     /// The host asks to stop everything.
     Shutdown,
+    /// Somebody asks that this program is executed anew, from this file or its own. The tag is for the answer.
+    Reexec(u32, Option<OwnedFd>),
 }
 
 impl AsFd for Link {
@@ -67,21 +88,60 @@ impl Link {
         Link { wire, kind: Kind::Greeting, closing: false }
     }
 
+    /// All of it, for this program executed anew; none of a log stream that has not come to the new lines yet.
+    pub fn keep(&self, fds: &mut Kept) -> Option<KeptLink> {
+        let kind = match &self.kind {
+            Kind::Greeting => KeptKind::Greeting,
+            Kind::Commands { watch } => KeptKind::Commands { watch: *watch },
+            Kind::Exec(session) => {
+                KeptKind::Exec { pid: session.pid, master: fds.maybe(session.master.as_ref()) }
+            }
+            Kind::Logs(stream) if stream.history.is_none() && stream.follow => KeptKind::Logs {
+                unit: stream.unit.clone(),
+                begun: stream.begun,
+                pending: stream.pending.iter().cloned().collect(),
+            },
+            Kind::Logs(_) => return None,
+        };
+        Some(KeptLink { wire: self.wire.keep(fds), kind, closing: self.closing })
+    }
+
+    /// Goes on where [`Link::keep`] was called; none if the connection is gone.
+    pub fn again(kept: KeptLink, fds: &mut Arrived) -> Option<Link> {
+        let kind = match kept.kind {
+            KeptKind::Greeting => Kind::Greeting,
+            KeptKind::Commands { watch } => Kind::Commands { watch },
+            KeptKind::Exec { pid, master } => {
+                Kind::Exec(Session { pid, master: master.and_then(|fd| fds.take(fd)) })
+            }
+            KeptKind::Logs { unit, begun, pending } => Kind::Logs(Box::new(Stream {
+                history: None,
+                unit,
+                follow: true,
+                begun,
+                pending: pending.into(),
+            })),
+        };
+        Some(Link { wire: Wire::again(kept.wire, fds)?, kind, closing: kept.closing })
+    }
+
     /// Reads what has come and does it. An error ends the connection.
     pub fn serve(&mut self, number: usize, engine: &mut Engine) -> Result<Then, WireError> {
         self.wire.flush()?;
         // A few packets a turn: one peer must not keep PID 1 from the others.
         for _ in 0..16 {
-            let Some(packet) = self.wire.receive()? else { return self.go_on() };
-            if self.packet(number, engine, &packet)? == Then::Shutdown {
-                return Ok(Then::Shutdown);
+            let Some(mut packet) = self.wire.receive()? else { return self.go_on() };
+            engine.jot(&Entry::Asks(number));
+            match self.packet(number, engine, &mut packet)? {
+                Then::Keep | Then::Again => (),
+                then @ (Then::Shutdown | Then::Reexec(..)) => return Ok(then),
             }
         }
         self.go_on()?;
         Ok(Then::Again)
     }
 
-    fn packet(&mut self, number: usize, engine: &mut Engine, packet: &Packet) -> Result<Then, WireError> {
+    fn packet(&mut self, number: usize, engine: &mut Engine, packet: &mut Packet) -> Result<Then, WireError> {
         match &self.kind {
             Kind::Exec(session) => {
                 session.control(decode::<Control>(&packet.bytes)?);
@@ -100,7 +160,7 @@ impl Link {
         number: usize,
         engine: &mut Engine,
         request: Request,
-        packet: &Packet,
+        packet: &mut Packet,
     ) -> Result<Then, WireError> {
         if let (Kind::Greeting, false) = (&self.kind, matches!(request, Request::Hello { .. })) {
             return Err(WireError::Closed);
@@ -127,6 +187,7 @@ impl Link {
                 Err(refusal) => self.refuse(refusal)?,
             },
             Request::Logs(logs) => self.logs(engine, logs),
+            Request::Reexec { tag } => return Ok(Then::Reexec(tag, packet.fds.pop())),
         }
         Ok(Then::Keep)
     }
@@ -146,7 +207,9 @@ impl Link {
         Ok(())
     }
 
-    fn logs(&mut self, engine: &Engine, wanted: Logs) {
+    fn logs(&mut self, engine: &mut Engine, wanted: Logs) {
+        // At once: a line of this very turn is neither old nor to be missed.
+        engine.store.followed |= wanted.follow;
         let history = engine.store.history(&wanted);
         self.kind = Kind::Logs(Box::new(Stream {
             history: Some(history),

@@ -1,5 +1,6 @@
 //! environment: what a service's processes find in theirs, in systemd's order. Never reads ct-init's own.
 use crate::passwd::User;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use units::machine::Exit;
 use units::schema::service::Context;
@@ -31,7 +32,7 @@ pub struct Facts<'a> {
 }
 
 /// The unit whose end started this one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Monitor {
     /// Its name.
     pub unit: String,

@@ -4,6 +4,7 @@ use crate::proto::Leave;
 use nix::libc::SIGPWR;
 use nix::libc::{SIGRTMIN, c_int};
 use nix::sys::reboot::{RebootMode, reboot};
+use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Asked {
     /// Look for ended children.
     Reap,
@@ -20,9 +21,31 @@ pub enum Asked {
     /// Stop everything and leave.
     Leave(Leave),
     /// Bring up this unit and nothing else.
-    Go(&'static str),
+    Go(Goal),
     /// Execute the program again, with all that runs.
     Reexec,
+}
+
+/// Where a host is sent by a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Goal {
+    /// What it boots to.
+    Default,
+    /// File systems and a shell.
+    Rescue,
+    /// A shell.
+    Emergency,
+}
+
+impl Goal {
+    /// Its unit.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Goal::Default => "default.target",
+            Goal::Rescue => "rescue.target",
+            Goal::Emergency => "emergency.target",
+        }
+    }
 }
 
 /// Signals, caught.
@@ -82,9 +105,9 @@ fn meanings(level: Level) -> Vec<(c_int, Asked)> {
             (SIGTERM, Asked::Reexec),
             (SIGPWR, Asked::Leave(Leave::PowerOff)),
             (SIGINT, Asked::Leave(Leave::Reboot)),
-            (SIGRTMIN(), Asked::Go("default.target")),
-            (SIGRTMIN() + 1, Asked::Go("rescue.target")),
-            (SIGRTMIN() + 2, Asked::Go("emergency.target")),
+            (SIGRTMIN(), Asked::Go(Goal::Default)),
+            (SIGRTMIN() + 1, Asked::Go(Goal::Rescue)),
+            (SIGRTMIN() + 2, Asked::Go(Goal::Emergency)),
             (SIGRTMIN() + 3, Asked::Leave(Leave::Halt)),
             (SIGRTMIN() + 4, Asked::Leave(Leave::PowerOff)),
             (SIGRTMIN() + 5, Asked::Leave(Leave::Reboot)),

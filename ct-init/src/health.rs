@@ -1,9 +1,10 @@
 //! health: how many health checks in a row have failed, when the next is due, and when that is too many. Never runs one.
+use serde::{Deserialize, Serialize};
 use units::schema::Health;
 use units::values::Tick;
 
 /// The count of one container.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Count {
     rule: Health,
     /// Since when the container is ready.

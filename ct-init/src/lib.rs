@@ -21,6 +21,7 @@ pub mod pid1;
 pub mod proto;
 pub mod ready;
 pub mod reap;
+pub mod resume;
 pub mod root;
 pub mod session;
 pub mod wire;
@@ -29,6 +30,10 @@ pub mod wire;
 pub fn main() -> std::process::ExitCode {
     if std::process::id() != 1 {
         return process();
+    }
+    resume::on_panic();
+    if let Some(book) = resume::handed() {
+        return resume::main(book);
     }
     let mut start = boot::begin();
     let (log, waiting) = log::logger(true);

@@ -7,17 +7,15 @@ use crate::effect::powers::Powers;
 use crate::engine::unit::Id;
 use crate::engine::vigil::Ear;
 use crate::engine::{Engine, Want};
-use crate::halt::{Asked, Signals, finish};
+use crate::halt::{Asked, Signals};
 use crate::host::Level;
-use crate::host::conf::{self, Conf};
-use crate::host::farewell::{Farewell, held_up_by};
-use crate::host::watchdog::Dog;
 use crate::log::{NAME, Waiting};
 use crate::output::Store;
 use crate::output::pipe::Drained;
 use crate::proto::{Leave, Report};
 use crate::ready::notify::MAX_DATAGRAM;
 use crate::ready::socket::{self, NOTIFY, SYSLOG};
+use crate::resume::snapshot::Entry;
 use crate::root::Root;
 use crate::wire::{Wire, WireError, accept};
 use mio::unix::SourceFd;
@@ -29,6 +27,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use units::values::Tick;
+
+mod again;
+mod host;
+
+pub use host::KeptWork;
 
 /// So many ended children are reaped before others get their turn.
 const REAPS_A_TURN: usize = 128;
@@ -97,10 +100,9 @@ pub struct Pid1 {
     again: BTreeSet<Source>,
     /// Commands of sessions whose person has gone, and when they are killed.
     doomed: Vec<(Tick, i32)>,
-    /// Of a host alone: its settings, its watchdog, its way out.
-    conf: Conf,
-    dog: Option<Dog>,
-    farewell: Option<Farewell>,
+    /// What only a host's PID 1 has to do.
+    host: Option<host::Work>,
+    anew: again::Anew,
     waiting: Waiting,
     log: Logger,
 }
@@ -114,12 +116,8 @@ impl Pid1 {
         let store = Store::new(Path::new(crate::output::DIRECTORY));
         let mut engine = Engine::new(root.clone(), start.level, log.clone(), start.handover, store);
         engine.tree = take_tree(&engine, &log);
-        engine.powers = Powers::find();
-        if start.level == Level::Host {
-            // The kernel never takes a host's PID 1: its services need not go first.
-            engine.powers.oom_score = None;
-        }
-        engine.own = own_file(&root, &log);
+        engine.powers = Powers::of(start.level);
+        engine.own = own_file(&log);
         let notify = bind(&root, NOTIFY, &log);
         let syslog = bind(&root, SYSLOG, &log);
         link_syslog(&root, &log);
@@ -134,89 +132,25 @@ impl Pid1 {
             next_link: 0,
             again: BTreeSet::new(),
             doomed: Vec::new(),
-            conf: Conf::default(),
-            dog: None,
-            farewell: None,
+            host: None,
+            anew: again::Anew::default(),
             waiting,
             log,
         };
-        pid1.listen(Source::Signals, Some(pid1.signals.wake.as_fd()), Interest::READABLE);
-        pid1.listen(Source::Listener, pid1.listener.as_ref().map(AsFd::as_fd), Interest::READABLE);
-        pid1.listen(Source::Notify, pid1.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
-        pid1.listen(Source::Syslog, pid1.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
         if pid1.engine.level == Level::Host {
-            pid1.settings();
+            pid1.host = Some(host::Work::begin(&pid1.engine));
+            pid1.stay();
         }
+        pid1.open_book();
+        pid1.listen_to_all();
         Ok(pid1)
     }
 
-    /// init.conf, and the watchdog as it says.
-    fn settings(&mut self) {
-        let text = self.engine.root.read(conf::PATH).unwrap_or_default();
-        let (conf, mistakes) = conf::parse(conf::PATH, &text);
-        for mistake in &mistakes.0 {
-            warn!(self.log, "init.conf"; "what" => %mistake);
-        }
-        self.conf = conf;
-    }
-
-    /// The driver may be a module that the boot has loaded: tried until it is there, as long as the boot lasts.
-    fn arm(&mut self, now: Tick) {
-        let Some(time) = self.conf.watchdog.filter(|_| self.dog.is_none() && self.farewell.is_none()) else {
-            return;
-        };
-        match Dog::arm(&self.conf, time, now) {
-            Ok((dog, time)) => {
-                info!(self.log, "the hardware watchdog is armed"; "seconds" => time.as_secs());
-                self.dog = Some(dog);
-            }
-            Err(why) if self.engine.is_ready() => {
-                warn!(self.log, "RuntimeWatchdogSec= is not in force"; "why" => why);
-                self.conf.watchdog = None;
-            }
-            Err(_) => (),
-        }
-    }
-
-    fn feed(&mut self, now: Tick) {
-        let Some(dog) = self.dog.as_mut().filter(|dog| dog.next() <= now) else { return };
-        let unwell = self.engine.unwell(now);
-        match &unwell {
-            Some(why) if !dog.starved => {
-                error!(self.log, "the hardware watchdog is not fed any more"; "why" => why);
-            }
-            None if dog.starved => info!(self.log, "the hardware watchdog is fed again"),
-            Some(_) | None => (),
-        }
-        if let Err(e) = dog.feed(now, unwell.is_some()) {
-            error!(self.log, "feed the hardware watchdog"; "why" => %e);
-        }
-    }
-
-    /// Begins to leave, once.
-    fn leave(&mut self, why: Leave) {
-        let now = crate::clock::now();
-        if self.engine.level == Level::Host && self.farewell.is_none() {
-            self.farewell = Some(Farewell::begin(now, self.conf.shutdown));
-        }
-        self.engine.leave(why);
-    }
-
-    /// What is due of a host's own work. Whether it is too late to wait for units any longer.
-    fn host_timers(&mut self, now: Tick) -> bool {
-        self.arm(now);
-        self.feed(now);
-        let Some(farewell) = &mut self.farewell else { return false };
-        for words in farewell.words(now, &self.engine) {
-            warn!(self.log, "the end waits for"; "unit" => words);
-        }
-        let late = farewell.is_late(now);
-        if late {
-            for words in held_up_by(&self.engine) {
-                error!(self.log, "does not stop in time, and is killed"; "unit" => words);
-            }
-        }
-        late
+    fn listen_to_all(&self) {
+        self.listen(Source::Signals, Some(self.signals.wake.as_fd()), Interest::READABLE);
+        self.listen(Source::Listener, self.listener.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        self.listen(Source::Notify, self.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        self.listen(Source::Syslog, self.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
     }
 
     fn listen(&self, source: Source, fd: Option<BorrowedFd<'_>>, interest: Interest) {
@@ -233,6 +167,11 @@ impl Pid1 {
     pub fn run(mut self) -> ! {
         self.engine.boot();
         self.after_turn();
+        self.go_on()
+    }
+
+    /// The loop.
+    pub fn go_on(mut self) -> ! {
         let mut events = Events::with_capacity(256);
         loop {
             if let Err(e) = self.poll.poll(&mut events, self.timeout())
@@ -249,12 +188,13 @@ impl Pid1 {
             let now = crate::clock::now();
             if self.engine.deadline().is_some_and(|t| t <= now) {
                 self.engine.timers(now);
+                self.anew.changed = true;
             }
             self.kill_doomed(now);
             self.after_turn();
-            let late = self.engine.level == Level::Host && self.host_timers(now);
-            let over = self.engine.has_stopped().or_else(|| self.engine.leaving().filter(|_| late));
-            if let Some(why) = over {
+            self.execute_anew();
+            let late = self.work(now);
+            if let Some(why) = self.engine.has_stopped().or(late) {
                 self.end(why);
             }
         }
@@ -264,7 +204,7 @@ impl Pid1 {
         if !self.again.is_empty() {
             return Some(Duration::ZERO);
         }
-        let own = self.dog.iter().map(Dog::next).chain(self.farewell.iter().map(Farewell::due));
+        let own = self.host.iter().flat_map(host::Work::deadlines);
         let doomed = self.doomed.iter().map(|(t, _)| *t);
         let next = self.engine.deadline().into_iter().chain(doomed).chain(own).min()?;
         // A microsecond more, so that what is due is due when poll returns.
@@ -272,6 +212,18 @@ impl Pid1 {
     }
 
     fn turn(&mut self, source: Source) {
+        self.anew.changed |= match source {
+            // What they bring is in no state.
+            Source::Output(_) | Source::Syslog => false,
+            Source::Notify
+            | Source::Signals
+            | Source::Listener
+            | Source::Link(_)
+            | Source::Group(_)
+            | Source::Errors(_)
+            | Source::Socket(_)
+            | Source::Ear(_) => true,
+        };
         match source {
             Source::Notify => self.hear(),
             Source::Signals => self.signalled(),
@@ -279,9 +231,11 @@ impl Pid1 {
             Source::Syslog => self.hear_syslog(),
             Source::Link(number) => self.serve(number),
             Source::Output(id) => {
+                let within = self.engine.is_within_a_line(Id(id));
                 if self.engine.drain(Id(id)) == Drained::More {
                     self.again.insert(source);
                 }
+                self.anew.changed |= within || self.engine.is_within_a_line(Id(id));
             }
             Source::Group(id) => {
                 // Its processes may have ended a moment ago: their ends come first.
@@ -306,7 +260,10 @@ impl Pid1 {
         for _ in 0..DATAGRAMS_A_TURN {
             let Some(fd) = &self.notify else { return };
             match socket::receive(fd, MAX_DATAGRAM) {
-                Ok(Some(datagram)) => self.engine.notified(&datagram),
+                Ok(Some(datagram)) => {
+                    self.engine.jot(&Entry::Said(datagram.pid, datagram.bytes.clone()));
+                    self.engine.notified(&datagram);
+                }
                 Ok(None) => {
                     self.engine.settle();
                     return;
@@ -341,13 +298,21 @@ impl Pid1 {
 
     fn signalled(&mut self) {
         for asked in self.signals.take() {
-            match asked {
-                Asked::Reap => self.reap(),
-                Asked::Reload => self.engine.reload_files(),
-                Asked::Leave(why) => self.leave(why),
-                Asked::Go(unit) => self.engine.isolate(unit),
-                Asked::Reexec => info!(self.log, "can't execute itself again yet"),
-            }
+            self.act(asked);
+        }
+    }
+
+    fn act(&mut self, asked: Asked) {
+        match asked {
+            Asked::Reap => return self.reap(),
+            Asked::Reexec => return self.reexec(None),
+            Asked::Reload | Asked::Leave(_) | Asked::Go(_) => self.engine.jot(&Entry::Asked(asked)),
+        }
+        match asked {
+            Asked::Reap | Asked::Reexec => (),
+            Asked::Reload => self.engine.reload_files(),
+            Asked::Leave(why) => self.leave(why),
+            Asked::Go(goal) => self.engine.isolate(goal.unit()),
         }
     }
 
@@ -357,6 +322,7 @@ impl Pid1 {
             let Some(ended) = crate::reap::peek() else { return };
             self.hear();
             self.engine.before_reap(ended.pid);
+            self.engine.jot(&Entry::Ended(ended.pid, ended.how));
             crate::reap::reap(ended.pid);
             self.engine.exited(ended.pid, ended.how);
             self.engine.settle();
@@ -405,6 +371,7 @@ impl Pid1 {
                 self.again.insert(Source::Link(number));
             }
             Ok(Then::Shutdown) => self.leave(Leave::Shutdown),
+            Ok(Then::Reexec(tag, file)) => self.anew.ask(file, Some((number, tag))),
             Err(e) => self.drop_link(number, &e),
         }
     }
@@ -431,13 +398,17 @@ impl Pid1 {
         });
     }
 
-    /// What the engine wants, ct-init's own lines, and lines for followers.
     fn after_turn(&mut self) {
+        self.pass_on();
+        self.write_book();
+    }
+
+    /// What the engine wants, ct-init's own lines, and lines for followers.
+    fn pass_on(&mut self) {
         while let Some(want) = self.engine.wants.pop_front() {
             self.fulfil(want);
         }
-        let own = self.waiting.take();
-        self.engine.store.keep(NAME, crate::clock::wall(), own.iter().map(String::as_bytes));
+        self.keep_own_lines();
         self.engine.store.followed = self.links.values().any(Link::follows);
         let fresh = self.engine.store.fresh();
         if fresh.is_empty() {
@@ -447,13 +418,18 @@ impl Pid1 {
         for number in numbers {
             let Some(link) = self.links.get_mut(&number) else { continue };
             match link.follow(&fresh).and_then(|()| link.go_on()) {
-                Ok(Then::Keep | Then::Shutdown) => (),
+                Ok(Then::Keep | Then::Shutdown | Then::Reexec(..)) => (),
                 Ok(Then::Again) => {
                     self.again.insert(Source::Link(number));
                 }
                 Err(e) => self.drop_link(number, &e),
             }
         }
+    }
+
+    fn keep_own_lines(&mut self) {
+        let own = self.waiting.take();
+        self.engine.store.keep(NAME, crate::clock::wall(), own.iter().map(String::as_bytes));
     }
 
     fn fulfil(&mut self, want: Want) {
@@ -515,17 +491,7 @@ impl Pid1 {
         self.engine.wants.clear();
         self.tell_all(&Report::Leaving(why));
         self.after_turn();
-        match self.engine.level {
-            Level::Container => finish(why),
-            Level::Host => {
-                self.engine.store.close_all();
-                if let Some(dog) = &mut self.dog {
-                    // A host that is halted is meant to stay so.
-                    dog.last_meal(self.conf.reboot_watchdog.filter(|_| why != Leave::Halt));
-                }
-                crate::host::finish::finish(why)
-            }
-        }
+        self.finish(why)
     }
 }
 
@@ -545,8 +511,8 @@ fn take_tree(engine: &Engine, log: &Logger) -> Option<Tree> {
     }
 }
 
-fn own_file(root: &Root, log: &Logger) -> Option<OwnedFd> {
-    match root.open("/proc/self/exe", rustix::fs::OFlags::PATH) {
+fn own_file(log: &Logger) -> Option<OwnedFd> {
+    match crate::resume::own_file() {
         Ok(fd) => Some(fd),
         Err(e) => {
             error!(log, "can't open its own file: no sockets are handed over"; "why" => %e);

@@ -75,6 +75,12 @@ pub enum Request {
     Exec(Exec),
     /// Turns the connection into a log stream: [`Session::Line`] packets, then end of file (or more, with `follow`).
     Logs(Logs),
+    /// Execute the program anew and go on with everything: the file that the packet carries (SCM_RIGHTS), or else its
+    /// own. Answered by `Report::Done` by the new program, on the same connection.
+    Reexec {
+        /// Returned in the answer.
+        tag: u32,
+    },
 }
 
 /// What can be done with a unit.

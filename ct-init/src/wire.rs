@@ -1,12 +1,13 @@
 //! wire: one packet connection: bounded packets in, a bounded queue out, descriptors on the side. Never blocks.
 use crate::proto::MAX_PACKET;
+use crate::resume::fds::{Arrived, Fd, Kept};
 use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -72,6 +73,13 @@ pub struct Wire {
     queued: usize,
 }
 
+/// A connection as plain data.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptWire {
+    fd: Fd,
+    queue: Vec<(Vec<u8>, Option<Fd>)>,
+}
+
 impl AsFd for Wire {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
@@ -83,6 +91,20 @@ impl Wire {
     pub fn new(fd: OwnedFd) -> Result<Wire, WireError> {
         rustix::io::ioctl_fionbio(&fd, true).map_err(io)?;
         Ok(Wire { fd, queue: VecDeque::new(), queued: 0 })
+    }
+
+    /// All of it, for this program executed anew.
+    pub fn keep(&self, fds: &mut Kept) -> KeptWire {
+        let queue = self.queue.iter().map(|(bytes, fd)| (bytes.clone(), fds.maybe(fd.as_ref()))).collect();
+        KeptWire { fd: fds.add(&self.fd), queue }
+    }
+
+    /// Goes on where [`Wire::keep`] was called; none if the connection is gone.
+    pub fn again(kept: KeptWire, fds: &mut Arrived) -> Option<Wire> {
+        let queue: VecDeque<(Vec<u8>, Option<OwnedFd>)> =
+            kept.queue.into_iter().map(|(bytes, fd)| (bytes, fd.and_then(|fd| fds.take(fd)))).collect();
+        let queued = queue.iter().map(|(bytes, _)| bytes.len()).sum();
+        Some(Wire { fd: fds.take(kept.fd)?, queue, queued })
     }
 
     /// The next packet; none if there is none now.

@@ -1,4 +1,5 @@
 //! ns: ct-init as the first process of real namespaces, without a host-supervisor around it.
+mod again;
 mod boot;
 mod context;
 mod hostile;

@@ -1,9 +1,10 @@
 //! life: containers start, are listed, end, and come back.
 use crate::can;
+use nix::sys::signal::Signal;
 use std::fs;
 use std::path::PathBuf;
 use tests::client::Watch;
-use tests::supervisor::Supervisor;
+use tests::supervisor::{Supervisor, ran};
 
 #[test]
 fn a_container_with_one_service_runs_and_is_listed() {
@@ -48,6 +49,48 @@ fn a_killed_service_comes_back() {
     assert_eq!(s.state("web"), "running");
     let status = s.ct(&["status", "web/a"]).ok();
     assert!(status.contains("active"), "{status}");
+    s.finish();
+}
+
+/// A bug in PID 1 is not the end of its container: neither is its supervisor's connection to it.
+#[test]
+fn a_crash_of_ct_init_is_no_end_of_its_container() {
+    if !can("a_crash_of_ct_init_is_no_end_of_its_container") {
+        return;
+    }
+    let s = Supervisor::start_with(|s| {
+        s.container("web", "Restart=always\nRestartSec=1ms").service("a", "ExecStart=/bin/sleep 1000");
+    });
+    s.ct(&["start", "web"]).ok();
+    let inside = |s: &Supervisor| Watch::connect(&s.init_socket("web")).state("a.service").pid;
+    let (pid, service) = (s.row("web")["pid"].clone(), inside(&s));
+    let number = i32::try_from(pid.as_i64().expect("a pid")).expect("a pid");
+    for crash in 1..=4 {
+        let signals = match crash % 2 {
+            0 => &[Signal::SIGSEGV][..],
+            _ => &[Signal::SIGSTOP, Signal::SIGABRT, Signal::SIGCONT][..],
+        };
+        for signal in signals {
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), *signal).expect("it runs");
+        }
+        assert_eq!(s.sh("web", "echo works").ok(), "works\n");
+        s.ct(&["restart", "web/b"]).refused(1, &["b.service"]);
+        let status = s.ct(&["status", "web"]).ok();
+        assert!(status.contains("running") && status.contains("a.service"), "{status}");
+        assert_eq!((s.state("web"), s.row("web")["pid"].clone()), ("running".to_owned(), pid.clone()));
+        assert_eq!(s.row("web")["restarts"], 0);
+        assert_eq!(inside(&s), service);
+    }
+    // Amid a command of the supervisor's connection, which is dropped then and made again.
+    let asked = s.ct_command(&["restart", "web/a"]).stderr(std::process::Stdio::null()).spawn().expect("ct");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(number), Signal::SIGSEGV).expect("it runs");
+    ran(asked);
+    s.ct(&["start", "web/a"]).ok();
+    assert_eq!(s.sh("web", "pidof sleep | wc -w").ok(), "1\n");
+    assert_eq!(s.row("web")["restarts"], 0);
+    let log = s.ct(&["logs", "web"]).ok();
+    assert_eq!(log.matches("has crashed and goes on").count(), 5, "{log}");
+    s.ct(&["stop", "web"]).ok();
     s.finish();
 }
 

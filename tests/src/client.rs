@@ -190,6 +190,18 @@ impl Watch {
         self.done.remove(&tag).unwrap_or(Ok(()))
     }
 
+    /// Has ct-init executed anew, from this file or its own, and waits until the new one answers.
+    ///
+    /// # Errors
+    /// ct-init's sentence.
+    pub fn reexec(&mut self, file: Option<RawFd>) -> Result<(), String> {
+        self.tag += 1;
+        let tag = self.tag;
+        self.client.send(&Request::Reexec { tag }, file.as_slice());
+        self.until("executed anew", |w| w.done.contains_key(&tag));
+        self.done.remove(&tag).unwrap_or(Ok(()))
+    }
+
     /// The state of all units now.
     pub fn list(&mut self) -> &BTreeMap<String, UnitStatus> {
         self.tag += 1;

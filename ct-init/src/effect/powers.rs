@@ -1,4 +1,5 @@
 //! powers: what this PID 1 may do beyond its container, found by trying. Leaves everything as it was.
+use crate::host::Level;
 use ct_sys::script::Op;
 use rustix::process::{Resource, getrlimit};
 use std::ffi::CString;
@@ -33,6 +34,15 @@ impl Default for Powers {
 }
 
 impl Powers {
+    /// What [`Powers::find`] says. The kernel never takes a host's PID 1, so its services need not go first.
+    pub fn of(level: Level) -> Powers {
+        let found = Powers::find();
+        match level {
+            Level::Container => found,
+            Level::Host => Powers { oom_score: None, ..found },
+        }
+    }
+
     /// Tries on this process.
     pub fn find() -> Powers {
         let oom_score = oom_score();

@@ -1,5 +1,5 @@
 //! command: runs the command lines of a phase, one after the other. Never waits for any of them.
-use super::unit::{Id, Nascent, PhaseRun, directive, result_word, service};
+use super::unit::{Id, Nascent, PhaseRun, Script, directive, result_word, service};
 use super::{Engine, Owner, Want};
 use crate::boot::new_id;
 use crate::effect::stdio::Stdio;
@@ -8,6 +8,7 @@ use crate::environment::Facts;
 use crate::load::check;
 use crate::output::pipe::Pipe;
 use crate::ready::socket::NOTIFY;
+use crate::resume::snapshot::Entry;
 use slog::{info, warn};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -204,11 +205,15 @@ impl Engine {
         let spawned = ct_sys::spawn(&script, 0, cgroup)
             .map_err(|e| SetupError::Clone(std::io::Error::from_raw_os_error(e as i32)))?;
         let pid = i32::try_from(spawned.pid).unwrap_or(0);
+        if let Some(book) = &mut self.book {
+            book.note(&Entry::Born(pid));
+        }
         if let Some(group) = group.filter(|g| g.is_spent())
             && let Err(e) = group.take_in(pid)
         {
             warn!(self.log, "not in its cgroup"; "unit" => %slot.unit.name, "why" => crate::chain(&e));
         }
+        let script = Script::Known(script);
         self.nascent.insert(pid, Nascent { pid, errors: spawned.errors, script });
         self.wants.push_back(Want::Errors(pid));
         if !handed.0.is_empty() {

@@ -3,8 +3,10 @@
 use super::{Engine, Owner};
 use crate::effect::{SetupError, c};
 use crate::host::Level;
+use crate::resume::snapshot::Entry;
 use ct_sys::script::{Op, Script};
 use rustix::fs::{CWD, Mode, OFlags};
+use serde::{Deserialize, Serialize};
 use slog::{info, warn};
 use std::collections::BTreeSet;
 use std::os::fd::AsRawFd;
@@ -25,7 +27,7 @@ pub const OUTPUT: [&str; 3] =
 const TIME: Duration = Duration::from_secs(15);
 
 /// Generators that run.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Running {
     pids: BTreeSet<i32>,
     until: Tick,
@@ -115,6 +117,7 @@ impl Engine {
         let spawned = ct_sys::spawn(&script, 0, None)
             .map_err(|e| SetupError::Clone(std::io::Error::from_raw_os_error(e as i32)))?;
         let pid = i32::try_from(spawned.pid).unwrap_or(0);
+        self.jot(&Entry::Born(pid));
         self.owners.insert(pid, Owner::Generator);
         Ok(pid)
     }

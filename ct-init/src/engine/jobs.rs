@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use units::UnitName;
 use units::graph::{Absent, Ended, Graph, Job, Scheduler, Transaction};
-use units::machine::{Cause, Event, Machine, Policy, State, seed};
-use units::schema::{Body, ExecPhase, Unit};
+use units::machine::{Cause, Event, Machine, State};
+use units::schema::{Body, ExecPhase};
 
 /// No notice is longer, in bytes.
 const MAX_NOTICE: usize = 4096;
@@ -33,7 +33,8 @@ impl Engine {
         }
         for unit in haul.units {
             let id = Id(self.slots.len());
-            let policy = policy(&unit, &self.handover.name);
+            let policy = super::keep::policy_of(&unit, &self.handover.name);
+            self.unwritten = true;
             self.ids.insert(unit.name.clone(), id);
             self.slots.push(Slot {
                 unit: Rc::new(unit),
@@ -350,6 +351,7 @@ impl Engine {
     /// Reads all unit files again. Units that run keep running; their lives follow the new files from now on.
     pub(super) fn daemon_reload(&mut self) -> Result<(), String> {
         self.absent.clear();
+        self.unwritten = true;
         self.loader = crate::load::Loader::new(&self.root, self.level);
         let names: Vec<UnitName> = self.slots.iter().map(|s| s.unit.name.clone()).collect();
         let haul = self.loader.load(&names, &BTreeSet::new());
@@ -357,7 +359,7 @@ impl Engine {
             self.wants.push_back(Want::TellAll(Report::Notice(bounded(&notice, MAX_NOTICE))));
         }
         for unit in haul.units {
-            let policy = policy(&unit, &self.handover.name);
+            let policy = super::keep::policy_of(&unit, &self.handover.name);
             let Some(slot) = self.find(&unit.name).and_then(|id| self.slot_mut(id)) else { continue };
             if matches!(unit.body, Body::Service(_)) {
                 slot.machine.set_policy(policy);
@@ -387,17 +389,5 @@ fn absent_words(why: &Absent) -> &str {
         Absent::Missing => "no such unit",
         Absent::Masked => "it is masked",
         Absent::Broken(why) => why,
-    }
-}
-
-/// What a unit lives by. Units of one name in many containers draw different lots.
-fn policy(unit: &Unit, container: &str) -> Policy {
-    match &unit.body {
-        Body::Service(service) => {
-            Policy { seed: seed(&[container, unit.name.as_str()]), ..Policy::of_service(service, &unit.unit) }
-        }
-        Body::Target | Body::Socket(_) | Body::Timer(_) | Body::Container(_) | Body::Passive => {
-            Policy::passive()
-        }
     }
 }

@@ -4,6 +4,7 @@ pub mod command;
 pub mod exits;
 pub mod generators;
 pub mod jobs;
+pub mod keep;
 pub(crate) mod kill;
 pub mod notify;
 pub mod sockets;
@@ -19,7 +20,10 @@ use crate::host::Level;
 use crate::load::Loader;
 use crate::output::Store;
 use crate::proto::{Handover, Leave, Report};
+use crate::resume::book::Book;
+use crate::resume::snapshot::Entry;
 use crate::root::Root;
+use serde::{Deserialize, Serialize};
 use slog::Logger;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -30,7 +34,7 @@ use units::machine::{Event, Intent, State};
 use units::values::Tick;
 
 /// Whose a process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Owner {
     /// A unit's main process.
     Main(Id),
@@ -104,6 +108,10 @@ pub struct Engine {
     pub own: Option<OwnedFd>,
     /// What may be done to its services' processes.
     pub powers: Powers,
+    /// What this program executed anew is told, once there is something to tell.
+    pub book: Option<Book>,
+    /// What the unit files say is not in the book yet.
+    pub(crate) unwritten: bool,
     slots: Vec<Slot>,
     ids: BTreeMap<UnitName, Id>,
     absent: BTreeMap<UnitName, Absent>,
@@ -142,6 +150,8 @@ impl Engine {
             tree: None,
             own: None,
             powers: Powers::default(),
+            book: None,
+            unwritten: true,
             slots: Vec::new(),
             ids: BTreeMap::new(),
             absent: BTreeMap::new(),
@@ -180,6 +190,13 @@ impl Engine {
         (0..self.slots.len()).map(Id)
     }
 
+    /// Writes down what no state in the book knows yet.
+    pub(crate) fn jot(&mut self, entry: &Entry) {
+        if let Some(book) = &mut self.book {
+            book.note(entry);
+        }
+    }
+
     /// Puts an event at the end of the queue.
     pub fn push(&mut self, id: Id, event: Event) {
         self.work.push_back(Work::Event(id, event));
@@ -210,6 +227,11 @@ impl Engine {
             ct_sys::proc::trim_heap();
             ct_sys::proc::forget_code();
         }
+    }
+
+    /// Whether jobs are under way.
+    pub fn is_busy(&self) -> bool {
+        self.graph.is_some()
     }
 
     /// Asks the graph of all units.

@@ -26,9 +26,9 @@ const TRIGGER_TIME: Duration = Duration::from_secs(2);
 /// What a socket unit has in the kernel.
 #[derive(Debug, Default)]
 pub struct Listening {
-    sockets: Vec<OwnedFd>,
+    pub(super) sockets: Vec<OwnedFd>,
     /// Since when triggers are counted, and how many there were.
-    triggers: (Tick, u32),
+    pub(super) triggers: (Tick, u32),
 }
 
 impl Engine {
@@ -173,6 +173,18 @@ impl Engine {
     pub(super) fn leave_to(&mut self, service: &units::UnitName) {
         for id in self.sockets_of(service) {
             self.wants.push_back(Want::NoSockets(id));
+        }
+    }
+
+    /// Taken up from a program before this one: who calls now is told again.
+    pub(super) fn watch_sockets(&mut self) {
+        for id in self.every_id() {
+            let Some(slot) = self.slot(id).filter(|s| !s.run.listening.sockets.is_empty()) else { continue };
+            let service = service_of(&slot.unit).and_then(|name| self.find(&name));
+            // One that runs, or waits to, takes its callers itself.
+            if service.and_then(|s| self.slot(s)).is_none_or(|s| s.machine.is_at_rest()) {
+                self.wants.push_back(Want::Sockets(id));
+            }
         }
     }
 

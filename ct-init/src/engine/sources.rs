@@ -1,8 +1,9 @@
 //! sources: what the loop listens to for the engine, and what to do when it is ready. Never blocks.
-use super::unit::{Id, Nascent};
+use super::unit::{Id, Nascent, Script};
 use super::{Engine, Owner, Want};
 use crate::output::pipe::Drained;
 use crate::ready::socket::{Datagram, syslog_line};
+use crate::resume::snapshot::Entry;
 use slog::warn;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -30,6 +31,13 @@ impl Engine {
             Some(pipe) => pipe.drain(slot.unit.name.as_str(), &mut self.store, at),
             None => Drained::Empty,
         }
+    }
+
+    /// Whether its output has come to the middle of a line.
+    pub fn is_within_a_line(&self, id: Id) -> bool {
+        self.slot(id)
+            .and_then(|s| s.run.pipe.as_ref())
+            .is_some_and(crate::output::pipe::Pipe::is_within_a_line)
     }
 
     /// A unit's cgroup has become populated or empty.
@@ -70,7 +78,8 @@ impl Engine {
 
     /// A new process is on its way to exec.
     pub(super) fn born(&mut self, pid: i32, errors: OwnedFd, script: ct_sys::script::Script, owner: Owner) {
-        self.nascent.insert(pid, Nascent { pid, errors, script });
+        self.jot(&Entry::Born(pid));
+        self.nascent.insert(pid, Nascent { pid, errors, script: Script::Known(script) });
         self.owners.insert(pid, owner);
         self.wants.push_back(Want::Errors(pid));
     }

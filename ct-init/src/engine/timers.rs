@@ -4,6 +4,7 @@
 //! set takes effect; all other waits are monotonic.
 use super::Engine;
 use super::unit::Id;
+use serde::{Deserialize, Serialize};
 use slog::{info, warn};
 use std::fs::{File, FileTimes};
 use std::rc::Rc;
@@ -18,7 +19,7 @@ const STAMPS: &str = "/var/lib/systemd/timers";
 const LOOK_AGAIN: Duration = Duration::from_secs(600);
 
 /// What a timer unit that is up waits for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Waiting {
     /// It is up since.
     active: Tick,

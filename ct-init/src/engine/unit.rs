@@ -6,6 +6,8 @@ use crate::effect::Identity;
 use crate::environment::Monitor;
 use crate::output::pipe::Pipe;
 use crate::proto::UnitStatus;
+use ct_sys::script::Failure;
+use serde::{Deserialize, Serialize};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use units::machine::{Cause, Exit, Machine, ReloadStep, State, StopStep};
@@ -14,7 +16,7 @@ use units::schema::{Body, Unit};
 use units::values::{Signal, Tick};
 
 /// A unit's place in the engine; never given to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Id(pub usize);
 
 /// A unit.
@@ -76,7 +78,7 @@ pub struct Run {
 }
 
 /// Where a phase has come to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseRun {
     /// Which.
     pub phase: ExecPhase,
@@ -92,11 +94,48 @@ pub struct Nascent {
     /// Where it says that it failed.
     pub errors: OwnedFd,
     /// To understand what it says.
-    pub script: ct_sys::script::Script,
+    pub script: Script,
+}
+
+/// What a process runs before its exec.
+#[derive(Debug)]
+pub enum Script {
+    /// Made by this program.
+    Known(ct_sys::script::Script),
+    /// By the one before it; it has so many operations, the exec is the last.
+    Unknown(u32),
+}
+
+impl Script {
+    /// How many operations it has.
+    pub fn len(&self) -> u32 {
+        match self {
+            Script::Known(script) => u32::try_from(script.ops().len()).unwrap_or(u32::MAX),
+            Script::Unknown(count) => *count,
+        }
+    }
+
+    /// Whether it does nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What a report of its failure means.
+    pub fn explain(&self, report: &[u8]) -> Option<Failure> {
+        match self {
+            Script::Known(script) => script.explain(report),
+            Script::Unknown(count) => {
+                let (op, errno) = ct_sys::script::parse_report(report)?;
+                let exec = op + 1 == *count;
+                let tried = if exec { "execute it" } else { "prepare it" }.to_owned();
+                Some(Failure { tried, errno, exec })
+            }
+        }
+    }
 }
 
 /// A request that is answered when the unit gets there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waiter {
     /// The connection that asked.
     pub link: usize,
@@ -107,7 +146,7 @@ pub struct Waiter {
 }
 
 /// What a waiter waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Aim {
     Start,

@@ -11,6 +11,8 @@ use crate::ready::path::Watch;
 use crate::ready::port::Call;
 use crate::ready::rule::{EXEC_TIME, pause, sentence};
 use crate::ready::socket::{self, CONTAINER};
+use crate::resume::fds::{Arrived, Fd, Kept};
+use serde::{Deserialize, Serialize};
 use slog::{error, info, warn};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -103,7 +105,64 @@ pub(super) struct Vigil {
     alive: Option<Tick>,
 }
 
+/// All of it as plain data. A rule that does not hold yet is looked at from its beginning.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptVigil {
+    stage: KeptStage,
+    notify: Option<Fd>,
+    said_ready: bool,
+    checks: Vec<KeptCheck>,
+    health: Option<Count>,
+    alive: Option<Tick>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum KeptStage {
+    Target,
+    Waiting { looks: u32, told: String },
+    Ready,
+    Over,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct KeptCheck {
+    why: For,
+    pid: i32,
+    until: Tick,
+    grouped: bool,
+    failed: Option<String>,
+    output: (Fd, Vec<u8>, usize),
+}
+
 impl Vigil {
+    pub(super) fn keep(&self, fds: &mut Kept) -> KeptVigil {
+        let both = [(For::Ready, &self.ready_check), (For::Health, &self.health_check)];
+        let checks = both.into_iter().filter_map(|(why, check)| {
+            let check = check.as_ref()?;
+            Some(KeptCheck {
+                why,
+                pid: check.pid,
+                until: check.until,
+                grouped: check.group.is_some(),
+                failed: check.failed.clone(),
+                output: check.output.keep(fds),
+            })
+        });
+        KeptVigil {
+            checks: checks.collect(),
+            stage: match &self.stage {
+                Stage::Target => KeptStage::Target,
+                Stage::Waiting(w) => KeptStage::Waiting { looks: w.looks, told: w.told.clone() },
+                Stage::Ready => KeptStage::Ready,
+                Stage::Over => KeptStage::Over,
+            },
+            notify: fds.maybe(self.notify.as_ref()),
+            said_ready: self.said_ready,
+            health: self.health.clone(),
+            alive: self.alive,
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Tick> {
         let next = match &self.stage {
             Stage::Waiting(waiting) => waiting.next,
@@ -140,15 +199,44 @@ impl Engine {
         }
     }
 
-    /// The default target is reached: now the container's own rule counts.
-    pub(super) fn target_reached(&mut self) {
-        let how = match &self.handover.ready {
-            ReadyWhen::Target => return self.become_ready(),
+    /// Takes up what was kept.
+    pub(super) fn take_up_vigil(&mut self, kept: KeptVigil, fds: &mut Arrived) {
+        self.vigil.notify = kept.notify.and_then(|fd| fds.take(fd));
+        self.vigil.said_ready = kept.said_ready;
+        self.vigil.health = kept.health;
+        self.vigil.alive = kept.alive;
+        for KeptCheck { why, pid, until, grouped, failed, output: (fd, said, total) } in kept.checks {
+            let Some(read) = fds.take(fd) else { continue };
+            let tree = self.tree.as_ref().filter(|_| grouped);
+            let group = tree.and_then(|t| t.check_again(why.group()).ok());
+            let output = Output::again(read, said, total);
+            *self.vigil.check(why) = Some(Check { pid, until, group, failed, output });
+        }
+        self.vigil.stage = match (kept.stage, self.how()) {
+            (KeptStage::Target, _) => Stage::Target,
+            (KeptStage::Waiting { looks, told }, Some(how)) => {
+                Stage::Waiting(Waiting { how, looks, next: Some(crate::clock::now()), told })
+            }
+            (KeptStage::Ready | KeptStage::Waiting { .. }, _) => Stage::Ready,
+            (KeptStage::Over, _) => Stage::Over,
+        };
+        self.wants.extend([Ear::Notify, Ear::Path, Ear::Ready, Ear::Health].map(Want::Ear));
+    }
+
+    /// What it takes to look whether the container's own rule holds; none: it holds with its units.
+    fn how(&self) -> Option<How> {
+        Some(match &self.handover.ready {
+            ReadyWhen::Target => return None,
             ReadyWhen::Notify => How::Notify,
             ReadyWhen::Tcp(port) => How::Port(*port, Call::default()),
             ReadyWhen::File(path) => How::File(Watch::new(path)),
             ReadyWhen::Exec(argv) => How::Exec(argv.clone()),
-        };
+        })
+    }
+
+    /// The default target is reached: now the container's own rule counts.
+    pub(super) fn target_reached(&mut self) {
+        let Some(how) = self.how() else { return self.become_ready() };
         let is_file = matches!(how, How::File(_));
         let told = bounded(&sentence(&self.handover.ready, ""), MAX_SENTENCE);
         info!(self.log, "its units are up"; "now" => &told);

@@ -6,6 +6,7 @@
 //! takes part.
 use super::Engine;
 use super::unit::Id;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use units::machine::State;
 use units::values::Tick;
@@ -14,7 +15,7 @@ use units::values::Tick;
 const EVERY: Duration = Duration::from_secs(60);
 
 /// One that takes part.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vital {
     last: Tick,
     /// What it says has failed.

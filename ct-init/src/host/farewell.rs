@@ -1,6 +1,7 @@
 //! farewell: a host's units are being stopped: says what holds that up, and when it has taken too long. Stops nothing.
 use super::finish::describe;
 use crate::engine::Engine;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use units::values::{Span, Tick};
 
@@ -8,7 +9,7 @@ use units::values::{Span, Tick};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The way out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Farewell {
     next: Tick,
     deadline: Option<Tick>,

@@ -17,9 +17,10 @@ pub mod watchdog;
 use crate::proto::Handover;
 use crate::root::Root;
 use cmdline::CommandLine;
+use serde::{Deserialize, Serialize};
 
 /// Where this PID 1 is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Level {
     /// In a container: devices, file systems and the clock are the host's.
     #[default]

@@ -1,5 +1,7 @@
 //! watchdog: feeds the hardware watchdog, as long as there is reason to. Decides nothing about the reason itself.
 use super::conf::Conf;
+use crate::resume::fds::{Arrived, Fd, Kept};
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
@@ -16,7 +18,26 @@ pub struct Dog {
     pub starved: bool,
 }
 
+/// The same as plain data.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeptDog {
+    device: Fd,
+    every: Duration,
+    next: Tick,
+}
+
 impl Dog {
+    /// What goes over to this program executed anew.
+    pub fn keep(&self, fds: &mut Kept) -> KeptDog {
+        KeptDog { device: fds.add(&self.device), every: self.every, next: self.next }
+    }
+
+    /// Taken up again: still armed, and hungry.
+    pub fn again(kept: KeptDog, arrived: &mut Arrived) -> Option<Dog> {
+        let device = File::from(arrived.take(kept.device)?);
+        Some(Dog { device, every: kept.every, next: kept.next, starved: false })
+    }
+
     /// Arms it. Returns it with the time after which it really bites.
     ///
     /// # Errors

@@ -146,6 +146,23 @@ impl Loader {
     }
 }
 
+/// A unit without a file: all that is left of one that runs and whose file is gone.
+pub fn bare(name: &UnitName) -> Unit {
+    let body = match name.as_str().rsplit_once('.') {
+        Some((_, "service")) => Body::Service(Box::default()),
+        Some((_, "target")) => Body::Target,
+        Some(_) | None => Body::Passive,
+    };
+    Unit {
+        name: name.clone(),
+        path: String::new(),
+        unit: units::schema::UnitSection::default(),
+        body,
+        install: units::schema::Install::default(),
+        not_applied: Vec::new(),
+    }
+}
+
 fn pulled_in(unit: &Unit) -> impl Iterator<Item = &UnitName> {
     let u = &unit.unit;
     u.requires

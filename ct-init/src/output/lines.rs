@@ -35,6 +35,16 @@ impl Lines {
         }
     }
 
+    /// The unfinished line so far.
+    pub fn begun(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Goes on within an unfinished line.
+    pub fn again(begun: Vec<u8>) -> Lines {
+        Lines(begun)
+    }
+
     /// The unfinished line, if any: its writer has ended.
     pub fn rest(&mut self) -> Option<Vec<u8>> {
         (!self.0.is_empty()).then(|| std::mem::take(&mut self.0))

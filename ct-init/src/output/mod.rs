@@ -125,6 +125,12 @@ impl Store {
         }
     }
 
+    /// Lines that only the memory of the program before this one held.
+    pub fn remember_again(&mut self, lines: Vec<Line>) {
+        self.ring_bytes = lines.iter().map(|l| l.text.len() + l.unit.len()).sum();
+        self.ring = lines.into();
+    }
+
     /// Closes a unit's file; it opens again with its next line.
     pub fn close(&mut self, unit: &str) {
         self.files.remove(unit);

@@ -1,8 +1,10 @@
 //! pipe: the pipe that all processes of a unit write to. Its read end never blocks, its write end is theirs.
 use super::Store;
 use super::lines::{Lines, without_priority};
+use crate::resume::fds::{Arrived, Fd, Kept};
 use rustix::io::Errno;
 use rustix::pipe::PipeFlags;
+use serde::{Deserialize, Serialize};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// One drain reads at most so many pieces of 16 KiB before others get their turn.
@@ -14,6 +16,15 @@ pub struct Pipe {
     read: OwnedFd,
     write: OwnedFd,
     lines: Lines,
+}
+
+/// A pipe as plain data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPipe {
+    read: Fd,
+    write: Fd,
+    /// The unfinished line.
+    rest: Vec<u8>,
 }
 
 /// Whether a drain found the end.
@@ -31,6 +42,23 @@ impl Pipe {
         let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&read, true)?;
         Ok(Pipe { read, write, lines: Lines::default() })
+    }
+
+    /// All of it, for this program executed anew.
+    pub fn keep(&self, fds: &mut Kept) -> KeptPipe {
+        let (read, write) = (fds.add(&self.read), fds.add(&self.write));
+        KeptPipe { read, write, rest: self.lines.begun().to_vec() }
+    }
+
+    /// Goes on where [`Pipe::keep`] was called; none if an end is gone.
+    pub fn again(kept: KeptPipe, fds: &mut Arrived) -> Option<Pipe> {
+        let (read, write) = (fds.take(kept.read), fds.take(kept.write));
+        Some(Pipe { read: read?, write: write?, lines: Lines::again(kept.rest) })
+    }
+
+    /// Whether a line has begun and not ended.
+    pub fn is_within_a_line(&self) -> bool {
+        !self.lines.begun().is_empty()
     }
 
     /// For the child's stdout and stderr.

@@ -1,6 +1,7 @@
 //! ct-sys: what nix and rustix lack, as small safe functions. The only unsafe code of the workspace.
 //!
 //! Holds no policy: it starts what a [`script::Script`] says, returns owned descriptors and errno.
+pub mod again;
 pub mod fs;
 pub mod mount;
 pub mod net;

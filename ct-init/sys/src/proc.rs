@@ -137,6 +137,16 @@ pub fn inherited(fd: i32) -> Option<OwnedFd> {
     (r == 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Device and inode of what is open under a number; none if nothing is.
+pub fn identity(fd: i32) -> Option<(u64, u64)> {
+    // SAFETY: stat is plain data, filled by a call on a number; EBADF if it is not open.
+    let (r, stat) = unsafe {
+        let mut stat: libc::stat = std::mem::zeroed();
+        (libc::fstat(fd, &raw mut stat), stat)
+    };
+    (r == 0).then_some((stat.st_dev, stat.st_ino))
+}
+
 /// Marks every descriptor from `first` on close-on-exec.
 ///
 /// # Errors

@@ -237,6 +237,13 @@ impl std::fmt::Display for Failure {
     }
 }
 
+/// The operation and the errno of a failure report.
+pub fn parse_report(report: &[u8]) -> Option<(u32, Errno)> {
+    let (index, errno) = report.get(..REPORT_LEN)?.split_at(4);
+    let index = u32::from_le_bytes(index.try_into().ok()?);
+    Some((index, Errno::from_raw(i32::from_le_bytes(errno.try_into().ok()?))))
+}
+
 /// Bytes of a failure report: operation index and errno, both little endian.
 pub const REPORT_LEN: usize = 8;
 
@@ -256,9 +263,7 @@ impl Script {
     }
     /// What the bytes from the error pipe mean; none for anything that is not a report.
     pub fn explain(&self, report: &[u8]) -> Option<Failure> {
-        let (index, errno) = report.get(..REPORT_LEN)?.split_at(4);
-        let index = u32::from_le_bytes(index.try_into().ok()?);
-        let errno = Errno::from_raw(i32::from_le_bytes(errno.try_into().ok()?));
+        let (index, errno) = parse_report(report)?;
         let op = self.ops.get(usize::try_from(index).ok()?)?;
         let exec = matches!(op, Op::Exec { .. } | Op::ExecFd { .. });
         Some(Failure { tried: op.to_string(), errno, exec })

@@ -261,7 +261,8 @@ impl Daemon {
     pub(crate) fn ask_unit(&mut self, target: &Target, verb: Verb, wait: bool) -> Result<Outcome, Goal> {
         let name = target.container.as_str();
         let unit = target.unit.as_ref().map_or(String::new(), ToString::to_string);
-        let Some(link) = self.links.get_mut(name) else {
+        let linked = self.linked(name);
+        let Some(link) = self.links.get_mut(name).filter(|_| linked) else {
             let fault = Fault::new(FaultKind::Refused, format!("{name} does not run"))
                 .hint(format!("ct start {name}"));
             return Ok(Outcome::failed(target, fault));
@@ -279,7 +280,7 @@ impl Daemon {
     fn introduce(&mut self, client: ClientId, name: &crate::control::target::ContainerName) {
         let reply = if !self.exists(name.as_str()) {
             Fault::no_container(name).into()
-        } else if !self.links.contains_key(name.as_str()) {
+        } else if !self.linked(name.as_str()) {
             let fault = Fault::new(FaultKind::Refused, format!("{name} does not run"));
             fault.hint(format!("ct start {name}")).into()
         } else {

@@ -7,10 +7,14 @@ use ct_init::proto::{Report, Request, UnitStatus, VERSION};
 use ct_init::wire::{Wire, WireError, decode};
 use mio::Token;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
 use units::machine::Event;
+use units::values::Tick;
 
 /// A container has at most so many units that are remembered.
 const MAX_UNITS: usize = 4096;
+/// A lost connection is made again at most so often.
+const RELINK: Duration = Duration::from_secs(1);
 /// A sentence from inside has at most so many characters.
 const MAX_SENTENCE: usize = 512;
 
@@ -21,6 +25,8 @@ pub(crate) struct Link {
     pub(crate) token: Token,
     /// The last tag given out.
     pub(crate) tag: u32,
+    /// Connected since.
+    since: Tick,
 }
 
 impl Daemon {
@@ -34,7 +40,8 @@ impl Daemon {
         }
         let raw = wire.as_fd().as_raw_fd();
         let token = self.sources.add(&raw, Source::Link(name.to_owned())).map_err(|e| failed(&e))?;
-        self.links.insert(name.to_owned(), Link { wire, token, tag: 0 });
+        self.links.insert(name.to_owned(), Link { wire, token, tag: 0, since: now() });
+        self.relinks.remove(name);
         Ok(())
     }
 
@@ -45,6 +52,7 @@ impl Daemon {
     }
 
     pub(crate) fn unlink(&mut self, name: &str) {
+        self.relinks.remove(name);
         if let Some(link) = self.links.remove(name) {
             self.sources.remove(&link.wire.as_fd().as_raw_fd(), link.token);
         }
@@ -78,9 +86,30 @@ impl Daemon {
         if !matches!(error, WireError::Closed) {
             self.warn("closed the connection to a ct-init", name, error);
         }
+        let since = self.links.get(name).map(|l| l.since);
         self.unlink(name);
         let replies = self.waiters.link_lost(name);
         self.send(replies);
+        // A ct-init that was executed anew after a bug of its own drops the connection that it was busy with.
+        self.relinks.insert(name.to_owned(), since.map_or(now(), |since| since.after(RELINK)).max(now()));
+    }
+
+    /// Whether there is a connection; one that was lost a moment ago is made again for whoever asks.
+    pub(crate) fn linked(&mut self, name: &str) -> bool {
+        self.links.contains_key(name) || (self.relinks.contains_key(name) && self.connect(name).is_ok())
+    }
+
+    /// Connects again where a connection was lost and PID 1 runs on. Its end comes from its pidfd, not from here.
+    pub(crate) fn relink(&mut self, now: Tick) {
+        let due: Vec<String> =
+            self.relinks.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
+        for name in due {
+            self.relinks.remove(&name);
+            let runs = self.fleet.get(&name).and_then(|c| c.run.as_ref()).is_some();
+            if runs && self.connect(&name).is_err() {
+                self.relinks.insert(name, now.after(RELINK));
+            }
+        }
     }
 
     fn told(&mut self, name: &str, report: Report) {

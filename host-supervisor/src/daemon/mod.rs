@@ -160,6 +160,8 @@ pub struct Daemon {
     pub(crate) sources: Sources,
     pub(crate) fleet: Fleet,
     pub(crate) links: BTreeMap<String, Link>,
+    /// Lost ones, and when they are made again.
+    pub(crate) relinks: BTreeMap<String, Tick>,
     /// Which container may start or stop next, while several are on their way.
     pub(crate) jobs: Scheduler,
     /// Jobs that the graph lets go and the pace does not yet.
@@ -266,6 +268,7 @@ impl Daemon {
             sources,
             fleet: Fleet::default(),
             links: BTreeMap::new(),
+            relinks: BTreeMap::new(),
             jobs: Scheduler::default(),
             held: VecDeque::new(),
             to_start: Vec::new(),
@@ -384,6 +387,7 @@ impl Daemon {
             .chain(self.waiters.deadline())
             .chain(self.fleet.next_unknown())
             .chain(self.heart.next())
+            .chain(self.relinks.values().copied().min())
             .chain(self.shutdown_deadline);
         own.min().map(|at| at.since(now()) + Duration::from_millis(1))
     }
@@ -399,6 +403,7 @@ impl Daemon {
             self.step(&name, units::machine::Event::Timer);
         }
         self.give_up_on_exits(now);
+        self.relink(now);
         if self.shutdown_deadline.is_some_and(|at| at <= now) {
             self.shutdown_deadline = None;
             self.kill_the_rest();

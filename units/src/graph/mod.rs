@@ -19,6 +19,7 @@ mod transaction;
 pub use schedule::{Ended, Job, Scheduler};
 
 use crate::name::UnitName;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -104,7 +105,7 @@ impl fmt::Display for Edge {
 }
 
 /// Why a unit that is named somewhere can't be started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Absent {
     /// No file.
     Missing,

@@ -1,10 +1,11 @@
 //! graph: which jobs can go now, given which have ended. Touches nothing.
 use super::{Graph, Transaction};
 use crate::name::UnitName;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One thing to do with a unit.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Job {
     /// Step its machine with `Start`.
     Start(UnitName),
@@ -28,13 +29,13 @@ pub enum Ended {
 ///
 /// A start waits until every unit it is ordered after has no job left, whether that ended well or not; it is refused
 /// if one that it requires has failed. A stop waits for the units that are ordered after it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Scheduler {
     jobs: BTreeMap<UnitName, Entry>,
     refused: Vec<Job>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
     kind: Kind,
     begun: bool,
@@ -45,7 +46,7 @@ struct Entry {
     needs: BTreeSet<UnitName>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Kind {
     Stop,
     Start,

@@ -38,8 +38,20 @@ pub struct Kept {
     pub window: Option<(Tick, u32)>,
 }
 
+/// All of a machine but its policy, for the same program executed anew: its clock goes on, so that every deadline stays.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Frozen {
+    wanted: Wanted,
+    state: State,
+    counts: Counts,
+    run: Run,
+    waits: Waits,
+    last: Option<Cause>,
+    armed: Option<Tick>,
+}
+
 /// What is counted over several runs.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Counts {
     pub(super) restarts: u32,
     pub(super) tries: u32,
@@ -47,7 +59,7 @@ pub(super) struct Counts {
 }
 
 /// What this run has shown so far.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Run {
     /// How its main process ended.
     pub(super) exit: Option<Exit>,
@@ -62,7 +74,7 @@ pub(super) struct Run {
 }
 
 /// The deadlines that run; the one timer is armed for the earliest.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Waits {
     /// Of the phase, rung, reload or back-off that the state is in.
     pub(super) step: Option<Tick>,
@@ -194,6 +206,25 @@ impl Machine {
             last: self.last,
             window: self.counts.window,
         }
+    }
+
+    /// The whole life, for [`Machine::thaw`].
+    pub fn freeze(&self) -> Frozen {
+        Frozen {
+            wanted: self.wanted,
+            state: self.state.clone(),
+            counts: self.counts.clone(),
+            run: self.run.clone(),
+            waits: self.waits.clone(),
+            last: self.last,
+            armed: self.armed,
+        }
+    }
+
+    /// Goes on exactly where [`Machine::freeze`] was called. What was armed is armed: [`Machine::timer`] says for when.
+    pub fn thaw(policy: Policy, frozen: Frozen) -> Machine {
+        let Frozen { wanted, state, counts, run, waits, last, armed } = frozen;
+        Machine { policy, wanted, state, counts, run, waits, last, armed }
     }
 
     /// Something happened at `now`: changes the state and says what to do, in order. An event that means nothing in

@@ -66,7 +66,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use life::{Kept, Machine};
+pub use life::{Frozen, Kept, Machine};
 pub use policy::seed;
 
 use crate::schema::{ExecPhase, KillMode, Restart, StatusSet};

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// `[Container]` and `[Resources]`, with defaults filled in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Container {
     /// `Template=` or `Rootfs=`; none is an error that the parser has reported.
     pub rootfs: Option<Rootfs>,
@@ -72,7 +72,7 @@ pub struct Container {
 }
 
 /// Where the file system comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rootfs {
     /// `Template=NAME`: below the template directory, or the built-in `host`.
     Template(String),
@@ -81,7 +81,7 @@ pub enum Rootfs {
 }
 
 /// `Init=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum InitProgram {
     /// The host's ct-init.
     CtInit,
@@ -148,7 +148,7 @@ impl Default for Health {
 }
 
 /// One bind mount.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
     /// On the host, absolute.
     pub source: String,
@@ -161,7 +161,7 @@ pub struct Bind {
 }
 
 /// `UserNamespace=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum UserNs {
     /// A range of its own from the host's pool.
     Auto,

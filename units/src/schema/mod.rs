@@ -19,9 +19,10 @@ pub use timer::Timer;
 pub use unit::{Check, CheckKind, Install, UnitSection};
 
 use crate::name::UnitName;
+use serde::{Deserialize, Serialize};
 
 /// A unit, typed, with every default filled in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Unit {
     /// Its full name, `nginx.service` or `web.container`.
     pub name: UnitName,
@@ -38,7 +39,7 @@ pub struct Unit {
 }
 
 /// A directive that is understood but has no effect here; said aloud, never dropped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotApplied {
     /// The key as written.
     pub key: String,
@@ -49,7 +50,7 @@ pub struct NotApplied {
 }
 
 /// What kind of unit it is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Body {
     /// `.service`; also `.mount` and `.swap`, as the service that carries them out (see [`mount`]).
     Service(Box<Service>),

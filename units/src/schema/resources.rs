@@ -1,9 +1,10 @@
 //! schema: limits, the same keys for a service and a container's `[Resources]`. Touches nothing.
 use crate::schema::service::RlimitKind;
 use crate::values::{CpuSet, Limit, Percent, Rlimit, Weight};
+use serde::{Deserialize, Serialize};
 
 /// Limits; `None` where the unit is silent.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
     /// `CPUWeight=` (or `CPUUnits=`, `CPUShares=` converted).
     pub cpu_weight: Option<Weight>,

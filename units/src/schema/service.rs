@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// `[Service]`, with systemd's defaults filled in.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     /// `Type=`. Without `ExecStart=` and `Type=` it is oneshot, as in systemd.
     pub kind: ServiceType,
@@ -66,7 +66,7 @@ pub struct Service {
 }
 
 /// `Type=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum ServiceType {
     Simple,
@@ -94,7 +94,7 @@ pub enum ExecPhase {
 }
 
 /// Command lines by phase.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Exec {
     pub condition: Vec<Command>,
@@ -162,7 +162,7 @@ pub struct StatusSet {
 }
 
 /// `NotifyAccess=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum NotifyAccess {
     None,
@@ -172,7 +172,7 @@ pub enum NotifyAccess {
 }
 
 /// `KillMode=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum KillMode {
     ControlGroup,
@@ -182,7 +182,7 @@ pub enum KillMode {
 }
 
 /// `StandardOutput=` and `StandardError=`; `journal`, `syslog`, `kmsg` and the like mean [`Output::Log`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// ct-init's log, line by line. The default.
     Log,
@@ -201,7 +201,7 @@ pub enum Output {
 }
 
 /// `StandardInput=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
     /// /dev/null, the default.
     Null,
@@ -214,7 +214,7 @@ pub enum Input {
 }
 
 /// What a service's processes run with.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Context {
     /// `User=`: name or number, specifiers expanded.
     pub user: Option<String>,
@@ -269,7 +269,7 @@ pub struct Context {
 }
 
 /// `WorkingDirectory=`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkDir {
     /// Absolute, or `~` for the user's home.
     pub path: String,
@@ -278,7 +278,7 @@ pub struct WorkDir {
 }
 
 /// `RuntimeDirectoryPreserve=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Preserve {
     No,
@@ -287,7 +287,7 @@ pub enum Preserve {
 }
 
 /// One directory of `RuntimeDirectory=` …
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directory {
     /// Which of the five.
     pub kind: DirectoryKind,
@@ -298,7 +298,7 @@ pub struct Directory {
 }
 
 /// The five kinds of directory a service can ask for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum DirectoryKind {
     Runtime,

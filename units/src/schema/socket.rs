@@ -1,9 +1,10 @@
 //! schema: `[Socket]`. Touches nothing.
 use crate::name::UnitName;
 use crate::values::Mode;
+use serde::{Deserialize, Serialize};
 
 /// `[Socket]`: what is listened on before the service runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Socket {
     /// `ListenStream=` and its kin, in order: the order in which the service gets them.
     pub listen: Vec<Listen>,
@@ -32,7 +33,7 @@ pub struct Socket {
 }
 
 /// One thing to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listen {
     /// How.
     pub kind: ListenKind,
@@ -41,7 +42,7 @@ pub struct Listen {
 }
 
 /// The kind of a socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum ListenKind {
     Stream,
@@ -52,7 +53,7 @@ pub enum ListenKind {
 }
 
 /// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Address {
     /// A path in the file system.
     Path(String),

@@ -1,10 +1,11 @@
 //! schema: `[Timer]`. Touches nothing.
 use crate::name::UnitName;
 use crate::values::calendar::Calendar;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// `[Timer]`: when another unit is started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timer {
     /// `OnCalendar=`, each of them.
     pub on_calendar: Vec<Calendar>,
@@ -19,7 +20,7 @@ pub struct Timer {
 }
 
 /// What a time is counted from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Since {
     /// `OnActiveSec=`: the timer came up.
     Active,

@@ -1,10 +1,11 @@
 //! schema: `[Unit]` and `[Install]`, shared by every kind of unit. Touches nothing.
 use crate::name::UnitName;
 use crate::values::Span;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// `[Unit]`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnitSection {
     /// One line for people.
     pub description: Option<String>,
@@ -55,7 +56,7 @@ pub struct UnitSection {
 }
 
 /// What a unit asks of the level above: a service of its container, a container of its host.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Action {
     /// Nothing.
     #[default]
@@ -84,7 +85,7 @@ impl fmt::Display for Action {
 }
 
 /// How much is left out of what belongs to the end of a system.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Force {
     /// Nothing: services are stopped in order.
     Orderly,
@@ -95,7 +96,7 @@ pub enum Force {
 }
 
 /// One `ConditionX=` or `AssertX=` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// What is looked at.
     pub kind: CheckKind,
@@ -108,7 +109,7 @@ pub struct Check {
 }
 
 /// Which check; the names are systemd's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum CheckKind {
     PathExists,
@@ -141,7 +142,7 @@ pub enum CheckKind {
 }
 
 /// `[Install]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Install {
     pub wanted_by: Vec<UnitName>,
@@ -155,7 +156,7 @@ pub struct Install {
 }
 
 /// `Autostart=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Autostart {
     /// At boot.
     Yes,

@@ -2,10 +2,11 @@
 //!
 //! All times are UTC. Seconds are whole; days from the end of a month (`~`) are not understood.
 use super::ValueError;
+use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// A set of moments. Each part is a bit set of what matches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calendar {
     /// Bit 0 is Monday.
     weekdays: u8,
