@@ -12,8 +12,6 @@ fn a_disk_outlives_a_power_cut_and_shows_what_was_written() {
     let config = Config { watchdog: true, ..Config::default() }.disk(&disk).nic(Nic::unplugged());
     let machine = Machine::boot(&config);
     assert_eq!(machine.run("cat /sys/block/vdb/size").ok(), "131072\n");
-    // A network interface and a watchdog are there once their drivers are.
-    machine.run("modprobe -a virtio_net i6300esb").ok();
     assert_eq!(machine.run("cat /sys/class/net/eth0/address").ok(), "52:54:00:00:00:01\n");
     assert_eq!(machine.run("cat /sys/class/watchdog/watchdog0/identity").ok(), "i6300ESB timer\n");
     machine.run("mkfs.ext4 -q /dev/vdb && mount /dev/vdb /mnt && echo kept > /mnt/file && sync").ok();
@@ -23,7 +21,7 @@ fn a_disk_outlives_a_power_cut_and_shows_what_was_written() {
     assert_eq!(machine.run("mount /dev/vdb /mnt && cat /mnt/file").ok(), "kept\n");
     assert_ne!(machine.run("cat /root/file").code, 0);
     // Nobody feeds it.
-    machine.run("modprobe i6300esb; printf . > /dev/watchdog0").ok();
+    machine.run("modprobe -r i6300esb && modprobe i6300esb heartbeat=2 && printf . > /dev/watchdog0").ok();
     machine.qmp.until("WATCHDOG");
     assert_eq!(machine.down(), Down::Watchdog);
 }
@@ -60,4 +58,6 @@ fn how_a_machine_ended_is_told() {
         machine.run_bg(line);
         assert_eq!(machine.down(), end, "{line}");
     }
+    let limit = std::time::Duration::from_secs(3);
+    assert_eq!(Machine::on(&Config { limit, ..Config::default() }).down(), Down::Late);
 }

@@ -43,10 +43,7 @@ pub(crate) fn shared() -> Host {
 
 /// Waits until its supervisor answers.
 pub(crate) fn supervised(machine: &Machine) {
-    let log = "/var/log/ct/host-supervisor.service.log";
-    let following = machine.run_bg(&format!("exec tail -q -n +1 -F {log}"));
-    following.until("supervisor started");
-    following.kill();
+    machine.console_has("up, unit: host-supervisor.service");
 }
 
 impl Host {

@@ -62,3 +62,29 @@ fn unlimited(file: &str) -> Option<&'static str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::facts::Controller;
+
+    #[test]
+    fn only_a_lower_limit_on_v2_needs_room() {
+        let write = |file: &str, value: &str| Write {
+            controller: Controller::Memory,
+            file: file.to_owned(),
+            value: value.to_owned(),
+        };
+        let check = |file: &str, old: Option<&str>, new: &str, wanted: Option<u64>| {
+            let old: Vec<Write> = old.into_iter().map(|v| write(file, v)).collect();
+            assert_eq!(shrinks(&write(file, new), &old), wanted, "{file} from {old:?} to {new}");
+        };
+        check("memory.max", None, "4096", Some(4096));
+        check("memory.max", Some("max"), "4096", Some(4096));
+        check("memory.max", Some("8192"), "4096", Some(4096));
+        check("memory.max", Some("4096"), "8192", None);
+        check("memory.max", Some("4096"), "max", None);
+        check("pids.max", Some("20"), "10", None);
+        check("memory.limit_in_bytes", Some("8192"), "4096", None);
+    }
+}

@@ -70,7 +70,7 @@ impl Console {
 
     /// Whether it has said this.
     pub fn has(&self, part: &str) -> bool {
-        has(&self.shared.lock(), part)
+        times(&self.shared.lock(), part) > 0
     }
 
     /// Waits until it has said this.
@@ -78,12 +78,17 @@ impl Console {
     /// # Panics
     /// If the machine ends before, or nothing of the kind comes.
     pub fn until(&self, part: &str) {
+        self.until_times(part, 1);
+    }
+
+    /// Waits until so many lines have said this.
+    pub fn until_times(&self, part: &str, count: usize) {
         let said = self.shared.lock();
-        let so = |s: &mut Said| !has(s, part) && !s.over;
-        let (said, _) = self.shared.more.wait_timeout_while(said, PATIENCE * 2, so).expect("no panic");
-        let came = has(&said, part);
+        let waits = |s: &mut Said| times(s, part) < count && !s.over;
+        let (said, _) = self.shared.more.wait_timeout_while(said, PATIENCE * 2, waits).expect("no panic");
+        let came = times(&said, part);
         drop(said);
-        assert!(came, "the console never says {part:?}");
+        assert!(came >= count, "the console says {part:?} {came} times, not {count}");
     }
 
     /// Waits until nothing can follow.
@@ -98,6 +103,7 @@ impl Console {
     }
 }
 
-fn has(said: &Said, part: &str) -> bool {
-    said.lines.iter().any(|(_, l)| l.contains(part)) || said.last.contains(part)
+fn times(said: &Said, part: &str) -> usize {
+    let lines = said.lines.iter().map(|(_, l)| l).chain([&said.last]);
+    lines.filter(|l| l.contains(part)).count()
 }

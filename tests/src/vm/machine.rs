@@ -8,6 +8,8 @@ use crate::vm::process::{End, Process};
 use crate::vm::qmp::Qmp;
 use serde_json::json;
 use std::cell::OnceCell;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixListener;
 use std::time::Instant;
 use tempfile::TempDir;
@@ -21,7 +23,8 @@ pub struct Machine {
     /// What is done to it from outside.
     pub qmp: Qmp,
     agent: Agent,
-    dir: TempDir,
+    /// What QEMU complains about.
+    complaints: File,
     end: OnceCell<End>,
 }
 
@@ -61,18 +64,21 @@ impl Machine {
         let listen = |name: &str| UnixListener::bind(dir.path().join(name)).expect("a socket");
         let [console, qmp, agent] = ["console", "qmp", "agent"].map(listen);
         let words = config.words(image(), dir.path());
+        let complaints = tempfile::tempfile().expect("a temporary file");
         let began = Instant::now();
-        let process = Process::start(words, dir.path(), config.limit);
+        let process = Process::start(words, &complaints, config.limit);
         let connect = |to: &UnixListener| {
             process.connection(to).unwrap_or_else(|e| {
                 process.kill();
-                let said = std::fs::read_to_string(dir.path().join("qemu")).unwrap_or_default();
-                panic!("{e}: {said}");
+                process.wait();
+                panic!("{e}: {}", text(&complaints));
             })
         };
         let console = Console::new(connect(&console), began);
         let (qmp, agent) = (connect(&qmp), Agent::new(connect(&agent)));
-        Machine { console, qmp: Qmp::new(qmp), agent, process, dir, end: OnceCell::new() }
+        // What is connected needs no names any more: nothing is left behind, however this ends.
+        drop(dir);
+        Machine { console, qmp: Qmp::new(qmp), agent, process, complaints, end: OnceCell::new() }
     }
 
     /// Waits until its agent has answered once in so many boots.
@@ -137,12 +143,8 @@ impl Machine {
             Some("guest-reset") if self.console.has("Kernel panic") => Down::Panicked,
             Some("guest-reset") => Down::Reset,
             Some("host-qmp-quit") => Down::Cut,
-            other => Down::Failed(format!("{:?}, {other:?}: {}", end.status, self.complaints())),
+            other => Down::Failed(format!("{:?}, {other:?}: {}", end.status, text(&self.complaints))),
         }
-    }
-
-    fn complaints(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("qemu")).unwrap_or_default()
     }
 }
 
@@ -151,7 +153,13 @@ impl Drop for Machine {
         self.process.kill();
         self.end.get_or_init(|| self.process.wait());
         if std::thread::panicking() {
-            eprintln!("the machine's console:\n{}{}", self.console.text(), self.complaints());
+            eprintln!("the machine's console:\n{}{}", self.console.text(), text(&self.complaints));
         }
     }
+}
+
+fn text(file: &File) -> String {
+    let mut bytes = vec![0u8; 4096];
+    let read = file.read_at(&mut bytes, 0).unwrap_or(0);
+    String::from_utf8_lossy(&bytes[..read]).into_owned()
 }

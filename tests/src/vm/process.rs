@@ -1,8 +1,8 @@
 //! process: a QEMU that ends with its time limit, with its machine's owner, and with whoever runs the tests.
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -24,9 +24,9 @@ pub struct End {
 }
 
 impl Process {
-    /// Starts it; what it has to complain about goes to a file `qemu` in `dir`.
-    pub fn start(words: Vec<String>, dir: &Path, limit: Duration) -> Process {
-        let complaints = std::fs::File::create(dir.join("qemu")).expect("a file");
+    /// Starts it; what it has to complain about goes to this file.
+    pub fn start(words: Vec<String>, complaints: &File, limit: Duration) -> Process {
+        let complaints = complaints.try_clone().expect("a second descriptor");
         let (tell, end) = channel();
         let (send, started) = channel();
         // The signal comes with the end of the thread that started it, which therefore stays as long.
