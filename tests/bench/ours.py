@@ -28,13 +28,22 @@ class Ours:
         lab.tmpfs(f"{self.root}/run")
         lab.later(remove_groups, self.parent)
         self.log = f"{self.root}/supervisor.log"
-        words = [f"{programs}/host-supervisor", "--root", self.root, "--cgroup-parent", self.parent]
-        words += ["--init", f"{programs}/ct-init", "--no-keeper"]
-        with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.words = [f"{programs}/host-supervisor", "--root", self.root, "--cgroup-parent", self.parent]
+        self.words += ["--init", f"{programs}/ct-init"]
+        self.begin()
         lab.later(self.leave)
+
+    def begin(self, keeper=False):
+        """Starts the supervisor and waits until it can be asked."""
+        words = self.words if keeper else [*self.words, "--no-keeper"]
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.link = None
         until("the supervisor's socket", self.connect, 10)
+
+    def serving(self):
+        """The supervisor's pid, which with a keeper is its child's."""
+        return int(read(f"{self.root}/run/ct/supervisor.pid"))
 
     def connect(self):
         if self.process.poll() is not None:

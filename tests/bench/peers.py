@@ -71,6 +71,15 @@ class Lxc:
         if done.returncode != 0:
             raise Failed(f"lxc-start: {done.stderr.strip()}")
 
+    def automatic(self, number, order):
+        """To be started by autostart, those of a lower order first."""
+        path = f"{self.path}/{self.name}-{number}/config"
+        kept = [line for line in read(path).splitlines() if not line.startswith("lxc.start.")]
+        write(path, "\n".join([*kept, "lxc.start.auto = 1", f"lxc.start.order = {order}", "lxc.start.delay = 0", ""]))
+
+    def autostart(self):
+        run("lxc-autostart", "-P", self.path, "--all")
+
     def stop(self, name):
         with contextlib.suppress(Failed):
             run("lxc-stop", "-P", self.path, "-k", "-n", name)

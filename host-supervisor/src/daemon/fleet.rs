@@ -47,6 +47,8 @@ pub(crate) struct Container {
     pub(crate) kind: FaultKind,
     /// How often a group of it could not be removed; its next ones have this number in their name.
     pub(crate) generation: u32,
+    /// Starts in a row that met processes in its groups.
+    pub(crate) blocked: u32,
     /// Its PID 1 has ended as another's child, and it is not known yet how.
     pub(crate) missing: Option<Missing>,
     /// What a start is about to make; written down before anything of it is there.
@@ -136,6 +138,7 @@ impl Container {
             asked: String::new(),
             kind: FaultKind::Failed,
             generation: 0,
+            blocked: 0,
             missing: None,
             intended: None,
             queued: None,

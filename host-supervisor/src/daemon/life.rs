@@ -127,11 +127,12 @@ impl Daemon {
         };
         let group = spec.group.clone();
         if let Err(why) = self.try_launch(name, spec) {
-            if let Some(c) =
-                self.fleet.get_mut(name).filter(|_| observe::populated(&self.facts.cgroups, &group))
-            {
-                // Of an earlier supervisor's time: the next try goes on beside what does not end.
-                c.generation += 1;
+            let there = observe::populated(&self.facts.cgroups, &group);
+            if let Some(c) = self.fleet.get_mut(name) {
+                c.blocked = if there { c.blocked + 1 } else { 0 };
+                // What was killed a moment ago needs a moment to end. What is there at the next try, too, is of an
+                // earlier supervisor's time and does not end: the one after that goes on beside it.
+                c.generation += u32::from(c.blocked > 1);
             }
             self.could_not(name, Fault::new(FaultKind::Failed, why));
             self.queue.push_back((name.to_owned(), Event::SetupFailed(ExecPhase::Start)));
