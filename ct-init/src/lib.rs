@@ -28,6 +28,7 @@ pub mod wire;
 
 /// What `ct-init` does when it is executed.
 pub fn main() -> std::process::ExitCode {
+    ct_sys::early::linked();
     if std::process::id() != 1 {
         return process();
     }

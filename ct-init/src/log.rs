@@ -60,9 +60,19 @@ impl Drain for Lines {
     }
 }
 
+/// The kernel's log takes lines of less than this, in bytes (PRINTKRB_RECORD_MAX of printk.c).
+const KERNEL_LINE: usize = 976;
+
 /// To stderr if it takes the line at once.
 pub(crate) fn say(line: &str) {
     let stderr = std::io::stderr();
+    let kernel = rustix::fs::makedev(1, 11);
+    if rustix::fs::fstat(&stderr).is_ok_and(|s| s.st_rdev == kernel) {
+        // A host without a console. It never waits, and poll knows nothing of it.
+        let end = crate::engine::unit::bounded(line, KERNEL_LINE).len();
+        let _lost = rustix::io::write(&stderr, line.as_bytes().get(..end).unwrap_or(&[]));
+        return;
+    }
     let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     if poll(&mut fds, Some(&now)).is_ok_and(|n| n > 0) && fds.iter().all(|f| f.revents() == PollFlags::OUT) {

@@ -310,9 +310,10 @@ impl Pid1 {
         }
         match asked {
             Asked::Reap | Asked::Reexec => (),
-            Asked::Reload => self.engine.reload_files(),
+            Asked::Reload => self.engine.read_again(None, None),
             Asked::Leave(why) => self.leave(why),
-            Asked::Go(goal) => self.engine.isolate(goal.unit()),
+            // Who leaves a shell has mended something.
+            Asked::Go(goal) => self.engine.read_again(Some(goal.unit()), None),
         }
     }
 
@@ -469,6 +470,7 @@ impl Pid1 {
                 }
             }
             Want::TellAll(report) => self.tell_all(&report),
+            Want::Go(unit) => self.engine.isolate(unit.as_str()),
             Want::Leave(why) => self.leave(why),
             Want::End(why) => self.end(why),
         }

@@ -5,6 +5,7 @@ mod host;
 mod inside;
 mod limits;
 mod network;
+mod wrong;
 
 use tests::need::{Need, have};
 

@@ -2,6 +2,7 @@
 use super::unit::{Aim, Id, reason, result_word};
 use super::{Engine, Want};
 use crate::environment::Monitor;
+use crate::host::Level;
 use crate::proto::{Leave, Report};
 use slog::{info, warn};
 use units::graph::Ended;
@@ -14,7 +15,12 @@ impl Engine {
         let name = slot.unit.name.clone();
         let at_rest = slot.machine.is_at_rest();
         match outcome {
-            Outcome::Up => info!(self.log, "up"; "unit" => %name),
+            Outcome::Up => {
+                info!(self.log, "up"; "unit" => %name);
+                if name.suffix() == "mount" || name.as_str() == crate::host::fstab::ROOT {
+                    self.store.try_again();
+                }
+            }
             Outcome::Skipped => (),
             Outcome::Reloaded(true) => info!(self.log, "reloaded"; "unit" => %name),
             Outcome::Reloaded(false) => warn!(self.log, "could not be reloaded"; "unit" => %name),
@@ -92,6 +98,11 @@ impl Engine {
             self.load(std::slice::from_ref(&name));
             if let Some(slot) = self.find(&name).and_then(|other| self.slot_mut(other)) {
                 slot.monitor = Some(monitor.clone());
+            }
+            // These two are gone to: beside half a boot a shell on the console would be of no use.
+            if self.level == Level::Host && ["emergency.target", "rescue.target"].contains(&name.as_str()) {
+                self.wants.push_back(Want::Go(name));
+                continue;
             }
             if let Err(why) = self.start(std::slice::from_ref(&name)) {
                 warn!(self.log, "can't start what should follow"; "unit" => %name, "why" => why);

@@ -45,6 +45,16 @@ impl Engine {
         self.next_line(id);
     }
 
+    /// Those that wait for others to start go once none does. Whether there was one.
+    pub(super) fn end_idles(&mut self) -> bool {
+        let waits = |id: &Id| self.slot(*id).is_some_and(|s| s.run.idle_until.is_some());
+        let over = self.every_id().find(|id| waits(id) && !self.others_start(*id));
+        over.is_some_and(|id| {
+            self.end_idle(id);
+            true
+        })
+    }
+
     /// Its wait for other jobs is over.
     pub(super) fn end_idle(&mut self, id: Id) {
         if let Some(slot) = self.slot_mut(id) {

@@ -1,8 +1,9 @@
-//! generators: programs of packages that write unit files at boot, run before the first unit is loaded. Never waits
-//! for one longer than its time.
-use super::{Engine, Owner};
+//! generators: programs of packages that write unit files, run before the first unit is loaded and before all are read
+//! again. Never waits for one longer than its time.
+use super::{Engine, Owner, Want};
 use crate::effect::{SetupError, c};
 use crate::host::Level;
+use crate::proto::Report;
 use crate::resume::snapshot::Entry;
 use ct_sys::script::{Op, Script};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -31,6 +32,19 @@ const TIME: Duration = Duration::from_secs(15);
 pub(super) struct Running {
     pids: BTreeSet<i32>,
     until: Tick,
+    then: Then,
+    /// Connections that wait for it, with their tags.
+    askers: Vec<(usize, u32)>,
+}
+
+/// What follows once they have ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Then {
+    /// The first units.
+    #[default]
+    Boot,
+    /// All unit files are read again; then a host may go to a unit.
+    Reload(Option<String>),
 }
 
 impl Running {
@@ -40,6 +54,53 @@ impl Running {
 }
 
 impl Engine {
+    /// Has all unit files written and read again, as a person, a signal or a way out of a shell asks; and then goes to
+    /// `go`.
+    pub fn read_again(&mut self, go: Option<&str>, asker: Option<(usize, u32)>) {
+        self.generating.askers.extend(asker);
+        if !self.begun {
+            // The boot is about to read them all.
+            return;
+        }
+        match &mut self.generating.then {
+            Then::Reload(goal) if !self.generating.pids.is_empty() => *goal = go.map(str::to_owned),
+            Then::Boot | Then::Reload(_) => {
+                self.generating.then = Then::Reload(go.map(str::to_owned));
+                for directory in OUTPUT {
+                    // What can't be removed is written over.
+                    let _left = std::fs::remove_dir_all(self.root.join(directory));
+                }
+                if !self.generate() {
+                    self.generated();
+                }
+            }
+        }
+    }
+
+    fn generated(&mut self) {
+        let result = match std::mem::take(&mut self.generating.then) {
+            Then::Boot => {
+                self.boot_units();
+                Ok(())
+            }
+            Then::Reload(go) => {
+                let result = self.daemon_reload();
+                if let Err(why) = &result {
+                    warn!(self.log, "can't read unit files again"; "why" => why);
+                }
+                if let Some(unit) = go {
+                    self.isolate(&unit);
+                }
+                result
+            }
+        };
+        for (link, tag) in std::mem::take(&mut self.generating.askers) {
+            let report = Report::Done { tag, result: result.clone() };
+            self.wants.push_back(Want::Tell(link, report));
+        }
+        self.settle();
+    }
+
     /// Starts all generators; whether there are any to wait for.
     pub(super) fn generate(&mut self) -> bool {
         let programs = self.generators();
@@ -125,7 +186,7 @@ impl Engine {
     /// One has ended; after the last, units are loaded.
     pub(super) fn generator_ended(&mut self, pid: i32) {
         if self.generating.pids.remove(&pid) && self.generating.pids.is_empty() {
-            self.boot_units();
+            self.generated();
         }
     }
 
@@ -138,6 +199,6 @@ impl Engine {
             info!(self.log, "a generator takes too long and is killed"; "pid" => pid);
             crate::reap::send(pid, 9);
         }
-        self.boot_units();
+        self.generated();
     }
 }

@@ -1,6 +1,7 @@
 //! jobs: what is to be started and stopped, in which order, and who waits for it. Never starts out of order.
 use super::unit::{Aim, Id, Run, Slot, Waiter, bounded};
 use super::{Engine, Want};
+use crate::host::Level;
 use crate::proto::{Leave, Report, Verb};
 use slog::{error, info, warn};
 use std::collections::BTreeSet;
@@ -207,6 +208,9 @@ impl Engine {
         if let Err(why) = started {
             error!(self.log, "can't start the default unit"; "why" => why);
             self.no_default = Some(wanted);
+            if self.level == Level::Host {
+                return self.isolate("emergency.target");
+            }
         }
         self.settle();
     }
@@ -226,7 +230,8 @@ impl Engine {
         self.settle();
     }
 
-    /// Brings up this unit with all it needs, and stops everything else.
+    /// Brings up this unit with all it needs, and stops everything else; what the early boot has done stays done.
+    /// Whatever was about to start does not.
     pub fn isolate(&mut self, unit: &str) {
         if self.leaving.is_some() {
             return;
@@ -237,7 +242,12 @@ impl Engine {
         let real = self.real_name(&name);
         let needed: BTreeSet<UnitName> =
             self.ask(|graph| graph.transaction(&[real], &BTreeSet::new())).start.into_iter().collect();
-        let others: Vec<UnitName> = self.active().into_iter().filter(|n| !needed.contains(n)).collect();
+        let stays = |engine: &Engine, name: &UnitName| {
+            let unit = engine.find(name).and_then(|id| engine.slot(id)).map(|s| &s.unit);
+            needed.contains(name) || unit.is_some_and(|u| u.is_early_work())
+        };
+        let others: Vec<UnitName> = self.active().into_iter().filter(|n| !stays(self, n)).collect();
+        self.scheduler = Scheduler::default();
         self.stop(&others);
         if let Err(why) = self.start(&[name]) {
             error!(self.log, "can't go there"; "unit" => unit, "why" => why);
@@ -259,9 +269,12 @@ impl Engine {
 
     /// A person's request. The answer comes now, or when the unit has got there.
     pub fn request(&mut self, link: usize, tag: u32, unit: &str, verb: Verb) {
+        if verb == Verb::DaemonReload {
+            self.read_again(None, Some((link, tag)));
+            return self.settle();
+        }
         let done = match UnitName::parse_short(unit, "service") {
             Ok(name) => self.act(link, tag, &name, verb),
-            Err(_) if verb == Verb::DaemonReload => Some(self.daemon_reload()),
             Err(e) => Some(Err(format!("{unit:?}: {e}"))),
         };
         if let Some(result) = done {
@@ -272,7 +285,7 @@ impl Engine {
 
     fn act(&mut self, link: usize, tag: u32, name: &UnitName, verb: Verb) -> Option<Result<(), String>> {
         match verb {
-            Verb::DaemonReload => return Some(self.daemon_reload()),
+            Verb::DaemonReload => return None,
             Verb::Enable | Verb::Disable => {
                 return Some(crate::load::install::apply(&self.loader, name, verb == Verb::Enable));
             }

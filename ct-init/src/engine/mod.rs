@@ -80,6 +80,8 @@ pub enum Want {
     Tell(usize, Report),
     /// Say this to all that watch.
     TellAll(Report),
+    /// Go to this unit and stop everything else.
+    Go(UnitName),
     /// Stop everything and leave.
     Leave(Leave),
     /// Leave at once; what runs is killed.
@@ -215,7 +217,7 @@ impl Engine {
                     Work::CheckEmpty(_) => (),
                 }
             }
-            if !self.pump() {
+            if !self.pump() && !self.end_idles() {
                 break;
             }
         }

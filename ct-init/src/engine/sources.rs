@@ -4,7 +4,6 @@ use super::{Engine, Owner, Want};
 use crate::output::pipe::Drained;
 use crate::ready::socket::{Datagram, syslog_line};
 use crate::resume::snapshot::Entry;
-use slog::warn;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 impl Engine {
@@ -51,14 +50,6 @@ impl Engine {
         let unit = self.unit_of(datagram.pid).and_then(|id| self.slot(id));
         let name = unit.map_or_else(|| "syslog".to_owned(), |s| s.unit.name.to_string());
         self.store.keep(&name, crate::clock::wall(), std::iter::once(line.as_bytes()));
-    }
-
-    /// SIGHUP.
-    pub fn reload_files(&mut self) {
-        if let Err(why) = self.daemon_reload() {
-            warn!(self.log, "can't read unit files again"; "why" => why);
-        }
-        self.settle();
     }
 
     /// Starts the command of an exec session, in a group of its own kind so that a full unit can't keep it out.

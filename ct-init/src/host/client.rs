@@ -32,6 +32,7 @@ pub fn run(verb: &str, words: &[OsString]) -> Option<ExitCode> {
         "list" => list(&[]),
         "status" => list(&words),
         "logs" => logs(&words),
+        "daemon-reload" => units(Verb::DaemonReload, verb, &["-.slice".to_owned()]),
         _ => units(verb_of(verb, &words)?, verb, &words),
     };
     Some(match done {

@@ -2,6 +2,9 @@
 use super::verb::mount::{Options, options};
 use units::name::escape_path;
 
+/// The unit that makes the root file system what its line says.
+pub const ROOT: &str = "ct-root.service";
+
 /// What becomes of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Generated {
@@ -100,7 +103,7 @@ fn unit(line: &Line<'_>, all: &[Line<'_>]) -> Option<Generated> {
 fn root(line: &Line<'_>) -> Generated {
     let text = format!(
         "# {}\n[Unit]\nDescription=Root file system\nDefaultDependencies=no\n\
-         Before=local-fs-pre.target local-fs.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         Wants=local-fs-pre.target\nBefore=local-fs-pre.target local-fs.target\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
          ExecStart=@/proc/1/exe ct-init root {} {} {} {}\n",
         line.place,
         word(&line.what),
@@ -109,7 +112,7 @@ fn root(line: &Line<'_>) -> Generated {
         line.pass
     );
     let wanted_by = Some("local-fs.target.requires".to_owned());
-    Generated { name: "ct-root.service".to_owned(), text, wanted_by }
+    Generated { name: ROOT.to_owned(), text, wanted_by }
 }
 
 /// As one word of a command line that is neither split nor expanded.

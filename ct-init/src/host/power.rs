@@ -104,7 +104,6 @@ fn by_name(name: &str) -> Option<Ask> {
         "emergency" => Some(Ask::Emergency),
         "default" => Some(Ask::Default),
         "reexec" => Some(Ask::Reexec),
-        "daemon-reload" => Some(Ask::Reload),
         _ => None,
     }
 }

@@ -1,7 +1,8 @@
 //! output: keeps what services say, in rotated files or in memory. Never blocks, never fails: it counts what it drops.
 //!
 //! Files are `/var/log/ct/UNIT.log` and `UNIT.log.1`, at most 1 MiB each; a line in them is
-//! `2026-11-23T18:40:03.123456Z text`. Where the directory can't be written, the last lines stay in memory.
+//! `2026-11-23T18:40:03.123456Z text`. Where the directory can't be written, the last lines stay in memory, and go to
+//! their files once it can.
 pub mod history;
 pub mod lines;
 pub mod pipe;
@@ -27,7 +28,7 @@ pub struct Store {
     files: HashMap<String, Rotating>,
     ring: VecDeque<Line>,
     ring_bytes: usize,
-    /// Lines that could not be kept, with the reason of the last.
+    /// Why the last lines are in no file, and how many memory did not hold either.
     dropped: Option<(u64, String)>,
     retry_at: u64,
     /// Someone follows: copies of new lines go to `fresh`.
@@ -60,7 +61,6 @@ impl Store {
     pub fn keep<'a>(&mut self, unit: &str, at: u64, lines: impl Iterator<Item = &'a [u8]>) {
         let stamp = crate::clock::stamp(at);
         let mut text = String::new();
-        let mut count = 0;
         for line in lines {
             let line = String::from_utf8_lossy(line);
             let line = line.replace('\n', " ");
@@ -68,19 +68,27 @@ impl Store {
             text.push(' ');
             text.push_str(&line);
             text.push('\n');
-            count += 1;
             if self.followed {
                 self.fresh.push(Line { at, unit: unit.to_owned(), text: line });
             }
         }
-        if count > 0 {
-            self.write(unit, at, &text, count);
+        if !text.is_empty() {
+            self.write(unit, at, &text);
         }
     }
 
-    fn write(&mut self, unit: &str, at: u64, text: &str, count: u64) {
+    /// A file system has changed: the next lines go where the directory is now, however short ago it could not be
+    /// written.
+    pub fn try_again(&mut self) {
+        if self.retry_at != u64::MAX {
+            self.files.clear();
+            self.retry_at = 0;
+        }
+    }
+
+    fn write(&mut self, unit: &str, at: u64, text: &str) {
         if at >= self.retry_at {
-            match self.append(unit, at, text) {
+            match self.save().and_then(|()| self.append(unit, at, text)) {
                 Ok(()) => {
                     self.dropped = None;
                     return;
@@ -93,10 +101,18 @@ impl Store {
                 }
             }
         }
-        if let Some((n, _)) = &mut self.dropped {
-            *n += count;
-        }
         self.remember(unit, at, text);
+    }
+
+    /// What only memory holds goes to its files, the oldest first.
+    fn save(&mut self) -> io::Result<()> {
+        while let Some(line) = self.ring.front().cloned() {
+            let text = format!("{} {}\n", crate::clock::stamp(line.at), line.text);
+            self.append(&line.unit, line.at, &text)?;
+            self.ring_bytes -= line.text.len() + line.unit.len();
+            self.ring.pop_front();
+        }
+        Ok(())
     }
 
     fn append(&mut self, unit: &str, at: u64, text: &str) -> io::Result<()> {
@@ -108,7 +124,8 @@ impl Store {
         let Some(file) = self.files.get_mut(unit) else { return Ok(()) };
         if let Some((n, why)) = self.dropped.as_ref().filter(|(n, _)| *n > 0) {
             let stamp = crate::clock::stamp(at);
-            file.append(format!("{stamp} [{n} lines of this container were not kept: {why}]\n").as_bytes())?;
+            file.append(format!("{stamp} [{n} lines were not kept: {why}]\n").as_bytes())?;
+            self.dropped = None;
         }
         file.append(text.as_bytes())
     }
@@ -122,6 +139,9 @@ impl Store {
         while self.ring_bytes > RING_BYTES {
             let Some(old) = self.ring.pop_front() else { break };
             self.ring_bytes -= old.text.len() + old.unit.len();
+            if let Some((lost, _)) = &mut self.dropped {
+                *lost += 1;
+            }
         }
     }
 
@@ -171,20 +191,42 @@ mod tests {
     }
 
     #[test]
-    fn without_a_directory_memory_keeps_the_last_lines_and_a_marker_tells_the_count() {
+    fn without_a_directory_memory_keeps_the_last_lines_until_there_is_one() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         std::fs::write(&log, "in the way").unwrap();
         let mut store = Store::new(&log);
-        keep(&mut store, "a.service", 1, "lost\nalso lost");
-        assert_eq!(store.ring().map(|l| l.text.as_str()).collect::<Vec<_>>(), ["lost", "also lost"]);
+        keep(&mut store, "a.service", 1, "early\nalso early");
+        assert_eq!(store.ring().map(|l| l.text.as_str()).collect::<Vec<_>>(), ["early", "also early"]);
         std::fs::remove_file(&log).unwrap();
-        keep(&mut store, "a.service", 2, "too soon");
+        keep(&mut store, "b.service", 2, "too soon");
         assert!(!log.exists());
         keep(&mut store, "a.service", TRY_AGAIN + 1, "back");
+        let text = |unit: &str| {
+            let text = std::fs::read_to_string(log.join(format!("{unit}.log"))).unwrap();
+            text.lines().map(|l| l.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(text("a.service"), ["early", "also early", "back"]);
+        assert_eq!(text("b.service"), ["too soon"]);
+        assert_eq!(store.ring().count(), 0);
+    }
+
+    #[test]
+    fn what_memory_does_not_hold_either_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        std::fs::write(&log, "in the way").unwrap();
+        let mut store = Store::new(&log);
+        for at in 0..200 {
+            keep(&mut store, "a.service", at, &"x".repeat(lines::MAX_LINE));
+        }
+        let held = store.ring().count();
+        std::fs::remove_file(&log).unwrap();
+        store.try_again();
+        keep(&mut store, "a.service", 300, "back");
         let text = std::fs::read_to_string(log.join("a.service.log")).unwrap();
-        assert!(text.contains("[3 lines of this container were not kept"), "{text}");
-        assert!(text.ends_with(" back\n"), "{text}");
+        assert!(text.contains(&format!("[{} lines were not kept: ", 200 - held)), "{} held", held);
+        assert!(text.ends_with(" back\n"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Holds no policy: it starts what a [`script::Script`] says, returns owned descriptors and errno.
 pub mod again;
+pub mod early;
 pub mod fs;
 pub mod mount;
 pub mod net;

@@ -1,6 +1,7 @@
 //! lab: boots a machine and runs in it the shell lines that it is given, for a developer's eyes.
 //!
-//! `lab LINE…`; what the console said goes to stderr. `LAB_DISK=MIB` adds a disk, `LAB_ARGUMENTS=…` words for the kernel.
+//! `lab LINE…`; what the console said goes to stderr. `LAB_DISK=MIB` adds a disk, `LAB_ARGUMENTS=…` words for the
+//! kernel, `LAB_SILENT=1` takes its console away.
 use std::time::Duration;
 use tests::vm::{Config, Disk, Machine};
 
@@ -9,7 +10,8 @@ fn main() {
     let disk = number("LAB_DISK").map(Disk::new);
     let arguments = std::env::var("LAB_ARGUMENTS").unwrap_or_default();
     let limit = Duration::from_secs(number("LAB_LIMIT").unwrap_or(3600));
-    let mut config = Config { arguments, limit, ..Config::default() };
+    let console = std::env::var_os("LAB_SILENT").is_none();
+    let mut config = Config { arguments, limit, console, ..Config::default() };
     if let Some(disk) = &disk {
         config = config.disk(disk);
     }

@@ -18,6 +18,8 @@ pub struct Config {
     pub nics: Vec<Nic>,
     /// Whether there is a watchdog (i6300esb); when nobody feeds it, it resets the machine.
     pub watchdog: bool,
+    /// Whether the kernel has its console on the serial line, the only one there is.
+    pub console: bool,
     /// Whether it boots again after a reset; else a reset is its end.
     pub reboots: bool,
     /// More words for the kernel.
@@ -34,6 +36,7 @@ impl Default for Config {
             disks: Vec::new(),
             nics: Vec::new(),
             watchdog: false,
+            console: true,
             reboots: false,
             arguments: String::new(),
             limit: Duration::from_secs(300),
@@ -95,7 +98,8 @@ impl Config {
         let fast =
             "mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=1 audit=0 net.ifnames=0";
         let own = &self.arguments;
-        format!("console=ttyS0 quiet panic=-1 psi=1 root=/dev/vda {fast} {own}").trim_end().to_owned()
+        let console = if self.console { "console=ttyS0" } else { "console=ttyS9" };
+        format!("{console} quiet panic=-1 psi=1 root=/dev/vda {fast} {own}").trim_end().to_owned()
     }
 }
 

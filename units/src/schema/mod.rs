@@ -38,6 +38,17 @@ pub struct Unit {
     pub not_applied: Vec<NotApplied>,
 }
 
+impl Unit {
+    /// Work of the early boot that is done once and stays done: a file system, swap, a setting of the kernel.
+    pub fn is_early_work(&self) -> bool {
+        let once = match &self.body {
+            Body::Service(service) => service.kind == ServiceType::Oneshot && service.remain_after_exit,
+            Body::Target | Body::Container(_) | Body::Socket(_) | Body::Timer(_) | Body::Passive => false,
+        };
+        once && (!self.unit.default_dependencies || ["mount", "swap"].contains(&self.name.suffix()))
+    }
+}
+
 /// A directive that is understood but has no effect here; said aloud, never dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotApplied {

@@ -28,7 +28,8 @@ fn apply(root: &Root, place: &str, line: &str) -> bool {
         eprintln!("{place}: {line:?} is not a setting (net.ipv4.ip_forward = 1)");
         return false;
     };
-    let paths = crate::load::glob::expand(root, &format!("/proc/sys/{}", setting.pattern));
+    let mut paths = crate::load::glob::expand(root, &format!("/proc/sys/{}", setting.pattern));
+    paths.retain(|path| root.exists(path));
     if paths.is_empty() && !setting.optional {
         eprintln!("{place}: this kernel has no setting {}", setting.pattern.replace('/', "."));
         return false;
