@@ -1,7 +1,10 @@
 //! log: ct-init's own words, to the store under the name `ct-init` and to the console. Never blocks on either.
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::FileType;
 use slog::{Drain, KV, Key, Logger, Never, OwnedKVList, Record, Serializer};
+use std::collections::VecDeque;
 use std::fmt::{Arguments, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex};
 
 /// The name under which ct-init's own lines are kept.
@@ -63,23 +66,73 @@ impl Drain for Lines {
 /// The kernel's log takes lines of less than this, in bytes (PRINTKRB_RECORD_MAX of printk.c).
 const KERNEL_LINE: usize = 976;
 
-/// To stderr if it takes the line at once.
+/// Bytes that the console has not taken yet; more than these are not kept for it.
+const MAX_PENDING: usize = 64 * 1024;
+static PENDING: Mutex<VecDeque<u8>> = Mutex::new(VecDeque::new());
+
+/// To stderr as soon as it takes the line, behind those that wait: a serial line is slower than a boot.
 pub(crate) fn say(line: &str) {
-    let stderr = std::io::stderr();
     let kernel = rustix::fs::makedev(1, 11);
-    if rustix::fs::fstat(&stderr).is_ok_and(|s| s.st_rdev == kernel) {
+    if rustix::fs::fstat(std::io::stderr()).is_ok_and(|s| s.st_rdev == kernel) {
         // A host without a console. It never waits, and poll knows nothing of it.
         let end = crate::engine::unit::bounded(line, KERNEL_LINE).len();
-        let _lost = rustix::io::write(&stderr, line.as_bytes().get(..end).unwrap_or(&[]));
+        let _lost = rustix::io::write(std::io::stderr(), line.as_bytes().get(..end).unwrap_or(&[]));
         return;
     }
-    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    if poll(&mut fds, Some(&now)).is_ok_and(|n| n > 0) && fds.iter().all(|f| f.revents() == PollFlags::OUT) {
-        // A pipe that is ready takes 4096 bytes without waiting.
-        let end = line.len().min(4096);
-        let _lost = rustix::io::write(&stderr, line.as_bytes().get(..end).unwrap_or(&[]));
+    if let Ok(mut pending) = PENDING.lock()
+        && pending.len() + line.len() <= MAX_PENDING
+    {
+        pending.extend(line.as_bytes());
     }
+    flush();
+}
+
+/// Writes what waits, as far as stderr takes it at once.
+pub(crate) fn flush() {
+    let Ok(mut pending) = PENDING.lock() else { return };
+    while !pending.is_empty() && takes(Timespec { tv_sec: 0, tv_nsec: 0 }) {
+        let (first, _) = pending.as_slices();
+        // A pipe that is ready takes 4096 bytes without waiting; a terminal is open without waiting.
+        let end = first.len().min(4096);
+        match rustix::io::write(std::io::stderr(), first.get(..end).unwrap_or(&[])) {
+            Ok(n) => drop(pending.drain(..n)),
+            Err(_) => break,
+        }
+    }
+}
+
+/// Hands stderr to whoever tells when it takes more; a file does at any time.
+pub(crate) fn listen(to: impl FnOnce(BorrowedFd<'_>)) {
+    let stderr = std::io::stderr();
+    let waits = |s: rustix::fs::Stat| match FileType::from_raw_mode(s.st_mode) {
+        FileType::Fifo | FileType::Socket => true,
+        FileType::CharacterDevice => rustix::termios::isatty(&stderr),
+        FileType::RegularFile
+        | FileType::Directory
+        | FileType::Symlink
+        | FileType::BlockDevice
+        | FileType::Unknown => false,
+    };
+    if rustix::fs::fstat(&stderr).is_ok_and(waits) {
+        to(stderr.as_fd());
+    }
+}
+
+/// The last words of a machine: gives stderr a moment to take what waits.
+pub(crate) fn drain() {
+    for _ in 0..20 {
+        flush();
+        let empty = PENDING.lock().is_ok_and(|p| p.is_empty());
+        if empty || !takes(Timespec { tv_sec: 1, tv_nsec: 0 }) {
+            return;
+        }
+    }
+}
+
+fn takes(limit: Timespec) -> bool {
+    let stderr = std::io::stderr();
+    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+    poll(&mut fds, Some(&limit)).is_ok_and(|n| n > 0) && fds.iter().all(|f| f.revents() == PollFlags::OUT)
 }
 
 struct Fields(String);

@@ -51,6 +51,7 @@ enum Source {
     Errors(usize),
     Socket(usize),
     Ear(usize),
+    Console,
 }
 
 impl Source {
@@ -66,6 +67,7 @@ impl Source {
             Source::Errors(n) => (7, n),
             Source::Socket(n) => (8, n),
             Source::Ear(n) => (9, n),
+            Source::Console => (10, 0),
         };
         Token(number << 4 | kind)
     }
@@ -81,7 +83,8 @@ impl Source {
             6 => Source::Group(number),
             7 => Source::Errors(number),
             8 => Source::Socket(number),
-            _ => Source::Ear(number),
+            9 => Source::Ear(number),
+            _ => Source::Console,
         }
     }
 }
@@ -151,6 +154,7 @@ impl Pid1 {
         self.listen(Source::Listener, self.listener.as_ref().map(AsFd::as_fd), Interest::READABLE);
         self.listen(Source::Notify, self.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
         self.listen(Source::Syslog, self.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        crate::log::listen(|fd| self.listen(Source::Console, Some(fd), Interest::WRITABLE));
     }
 
     fn listen(&self, source: Source, fd: Option<BorrowedFd<'_>>, interest: Interest) {
@@ -214,7 +218,7 @@ impl Pid1 {
     fn turn(&mut self, source: Source) {
         self.anew.changed |= match source {
             // What they bring is in no state.
-            Source::Output(_) | Source::Syslog => false,
+            Source::Output(_) | Source::Syslog | Source::Console => false,
             Source::Notify
             | Source::Signals
             | Source::Listener
@@ -244,6 +248,7 @@ impl Pid1 {
                 self.engine.settle();
             }
             Source::Socket(id) => self.engine.called(Id(id)),
+            Source::Console => crate::log::flush(),
             Source::Ear(ear) => {
                 if self.engine.hear(Ear::of(ear)) == Drained::More {
                     self.again.insert(source);

@@ -1,6 +1,7 @@
 //! vm: whole machines with cgroup v2, all controllers, and ct-init as PID 1.
 mod boots;
 mod devices;
+mod ends;
 mod host;
 mod inside;
 mod limits;

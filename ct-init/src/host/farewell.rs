@@ -3,6 +3,7 @@ use super::finish::describe;
 use crate::engine::Engine;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use units::machine::State;
 use units::values::{Span, Tick};
 
 /// After this time it is worth a word, and again so often.
@@ -45,10 +46,10 @@ impl Farewell {
     }
 }
 
-/// Each unit that still stops, with its processes as the kernel sees them.
+/// Each unit that is being stopped, with its processes as the kernel sees them.
 pub fn held_up_by(engine: &Engine) -> Vec<String> {
     let mut all = Vec::new();
-    for slot in engine.all().filter(|s| !s.machine.is_at_rest()) {
+    for slot in engine.all().filter(|s| is_stopping(s.machine.state())) {
         let pids = slot.run.group.as_ref().map(crate::cgroup::Group::processes).unwrap_or_default();
         let status = slot.status(crate::clock::now());
         let some: Vec<String> =
@@ -60,4 +61,18 @@ pub fn held_up_by(engine: &Engine) -> Vec<String> {
         all.push(format!("{} ({}){of}", status.name, status.sub));
     }
     all
+}
+
+/// Those that only wait for their turn hold up nothing.
+fn is_stopping(state: &State) -> bool {
+    match state {
+        State::Stopping { .. } | State::Stuck { .. } => true,
+        State::Down(_)
+        | State::Failed(_)
+        | State::Starting { .. }
+        | State::Up { .. }
+        | State::Exited { .. }
+        | State::Reloading { .. }
+        | State::Waiting { .. } => false,
+    }
 }

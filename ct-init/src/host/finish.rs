@@ -34,6 +34,7 @@ pub fn finish(why: Leave) -> ! {
         Leave::Kexec => (RebootMode::RB_KEXEC, "start the loaded kernel"),
     };
     say(word);
+    crate::log::drain();
     let modes = [mode, RebootMode::RB_AUTOBOOT, RebootMode::RB_HALT_SYSTEM];
     for mode in modes {
         // No kernel is loaded for kexec: an ordinary reboot is nearest.
