@@ -1,5 +1,6 @@
 //! vm: whole machines with cgroup v2, all controllers, and ct-init as PID 1.
 mod boots;
+mod cuts;
 mod devices;
 mod ends;
 mod host;

@@ -14,6 +14,7 @@ use crate::observe::{self, Usage};
 use crate::plan;
 use std::collections::BTreeSet;
 use units::machine::{Cause, State};
+use units::schema::unit::Autostart;
 use units::values::{Span, capability};
 
 impl Daemon {
@@ -118,6 +119,7 @@ impl Daemon {
             Err(fault) => fault.into(),
             Ok(spec) => {
                 let mut entries = entries(&spec);
+                entries.push(self.autostart_entry(name.as_str()));
                 if let Some(key) = key {
                     entries.retain(|e| e.key.eq_ignore_ascii_case(key));
                 }
@@ -134,6 +136,17 @@ impl Daemon {
             }
         };
         self.reply(client, reply);
+    }
+
+    /// When it is started is the unit's to say and not part of how.
+    fn autostart_entry(&self, name: &str) -> SpecEntry {
+        let unit = self.fleet.get(name).and_then(|c| c.unit.as_ref());
+        let value = match unit.and_then(|u| u.install.autostart) {
+            Some(Autostart::Yes) => "yes",
+            Some(Autostart::Last) => "last",
+            Some(Autostart::No) | None => "no",
+        };
+        SpecEntry { section: "Install".into(), key: "Autostart".into(), value: value.into(), origin: None }
     }
 
     pub(crate) fn check(&mut self, client: ClientId) {

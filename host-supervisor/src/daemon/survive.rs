@@ -210,7 +210,8 @@ impl Daemon {
             c.push_exit(ExitRow { at, cause, lasted: 0, then: "the host went down".into() });
         }
         self.keep_durable(name);
-        self.keep(name);
+        // Not kept as a life of this boot: it is down now, and that is not what its owner wants of it.
+        self.forget(name);
     }
 
     /// It runs.
