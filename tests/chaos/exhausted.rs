@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use tests::groups;
 use tests::supervisor::Supervisor;
+use tests::wait::Deadline;
 
 fn two() -> Supervisor {
     let s = Supervisor::start_with(|s| {
@@ -129,6 +130,11 @@ fn a_state_directory_that_takes_nothing_keeps_no_container_from_running() {
         s.run();
         s.ct(&["start", "web"]).ok();
         s.ct(&["stop", "web"]).ok();
+        // What follows an end is written a moment after the stop is answered, and would make room for what is next.
+        let told = Deadline::default();
+        while !s.ct(&["status", "web"]).ok().contains("; stopped") {
+            assert!(!told.passed(), "the end is never told");
+        }
         if full {
             small.fill()
         } else {
