@@ -83,15 +83,6 @@ impl Host {
         self.keeper = Some(self.command(words).spawn().expect("start host-supervisor"));
     }
 
-    /// Processes that were started as supervisors of this root.
-    pub(crate) fn supervisors(&self) -> usize {
-        let all = fs::read_dir("/proc").expect("read /proc").flatten();
-        let words = all.filter_map(|e| fs::read(e.path().join("cmdline")).ok());
-        let text = |w: Vec<u8>| String::from_utf8_lossy(&w).into_owned();
-        let root = self.dir.path().to_string_lossy().into_owned();
-        words.map(text).filter(|w| w.contains("--keeper-fd") && w.contains(&root)).count()
-    }
-
     /// host-supervisor for this root.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let log = OpenOptions::new().append(true).create(true).open(self.log()).expect("open a log");

@@ -274,6 +274,8 @@ impl Keeper {
 
     fn script_for(&self, theirs: &OwnedFd) -> Script {
         let mut script = Script::new();
+        // One that hangs would never see that its keeper has gone, and keep the next one out. It may be killed at any time.
+        script.push(Op::DieWithParent);
         if let Some(score) = &self.oom_score {
             script.push(Op::OomScore(score.clone()));
         }

@@ -45,6 +45,8 @@ pub enum Op {
     Close(RawFd),
     /// setsid.
     NewSession,
+    /// SIGKILL at the end of the thread that has cloned it.
+    DieWithParent,
     /// Unblocks all signals; SIGPIPE is ignored from here on if so asked. (Handlers are default since clone3.)
     Signals {
         /// `IgnoreSIGPIPE=yes`.
@@ -298,6 +300,7 @@ impl std::fmt::Display for Op {
             Op::WaitFor(_) => write!(f, "wait for the parent"),
             Op::Close(fd) => write!(f, "close descriptor {fd}"),
             Op::NewSession => write!(f, "make a session"),
+            Op::DieWithParent => write!(f, "be killed at the end of the parent"),
             Op::Signals { ignore_pipe } => {
                 write!(f, "reset signals{}", if *ignore_pipe { ", ignore SIGPIPE" } else { "" })
             }

@@ -3,6 +3,10 @@ use super::life::{Machine, Turn};
 use super::moves::By;
 use super::{Cause, Exit, Intent, Outcome, ReadyRule, ReloadStep, State, StopStep, Then};
 use crate::schema::{ExecPhase, KillMode};
+use std::time::Duration;
+
+/// What could not be set up is not tried again before this, whatever its policy says.
+const NOT_BEGUN: Duration = Duration::from_millis(100);
 
 impl Machine {
     /// Where a unit that was up and has not failed begins its way down.
@@ -339,6 +343,8 @@ impl Machine {
         turn.say(Intent::Announce(if failed { Outcome::Failed(cause) } else { Outcome::Down }));
         self.last = Some(cause);
         let delay = self.policy.wait(self.counts.tries);
+        // What could not even begin fails again within the same turn of the loop, which would never end.
+        let delay = if matches!(cause, Cause::Setup(_)) { delay.max(NOT_BEGUN) } else { delay };
         if delay.is_zero() {
             return self.begin(By::Policy, true, turn);
         }

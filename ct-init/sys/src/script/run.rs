@@ -74,6 +74,7 @@ impl Child<'_> {
         match op {
             Op::WaitFor(fd) => wait_for(*fd),
             Op::Close(fd) => done(unsafe { syscall(libc::SYS_close, *fd) }),
+            Op::DieWithParent => prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong, 0),
             Op::NewSession => done(unsafe { syscall(libc::SYS_setsid) }),
             Op::Signals { ignore_pipe } => signals(*ignore_pipe),
             Op::Dup { from, to } => dup(*from, *to),

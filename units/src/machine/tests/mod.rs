@@ -533,6 +533,19 @@ fn life_goes_on_after_its_keeper_was_killed() {
     assert_eq!((intents.len(), machine.timer()), (1, after.machine.timer()));
 }
 
+/// With RestartSec=0 and no process to be had, the loop never came back to its poll.
+#[test]
+fn what_could_not_even_begin_is_not_tried_again_in_the_same_turn() {
+    use Event::*;
+    let policy = with(|p| (p.restart, p.restart_sec) = (R::Always, Duration::ZERO));
+    let events = [Start, SetupFailed(P::Start), Empty];
+    let machine = check(policy.clone(), &events, "run Start | term | release for a restart, failed Setup(Start)");
+    assert!(machine.timer().is_some());
+    let events = [Start, Forked(P::Start), died(KILL), Empty];
+    let expect = "run Start | up | term | release for a restart, failed Exited(Signal(Signal(9))), run Start";
+    check(policy, &events, expect);
+}
+
 #[test]
 fn stale_report_of_an_empty_cgroup_ends_nothing_that_runs() {
     let up = State::Up { since: Tick(2000), main: true };
