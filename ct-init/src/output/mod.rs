@@ -1,7 +1,8 @@
 //! output: keeps what services say, in rotated files or in memory. Never blocks, never fails: it counts what it drops.
 //!
 //! Files are `/var/log/ct/UNIT.log` and `UNIT.log.1`, at most 1 MiB each; a line in them is
-//! `2026-11-23T18:40:03.123456Z text`. Where the directory can't be written, the last lines stay in memory.
+//! `2026-11-23T18:40:03.123456Z text`. Where the directory can't be written, the last lines stay in memory
+//! until it can.
 pub mod history;
 pub mod lines;
 pub mod pipe;
@@ -9,6 +10,7 @@ pub mod rotate;
 
 use crate::proto::Line;
 use rotate::Rotating;
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,6 +31,8 @@ pub struct Store {
     ring_bytes: usize,
     /// Lines that could not be kept, with the reason of the last.
     dropped: Option<(u64, String)>,
+    /// So many of them have got from memory to their files since.
+    caught_up: u64,
     retry_at: u64,
     /// Someone follows: copies of new lines go to `fresh`.
     pub followed: bool,
@@ -44,6 +48,7 @@ impl Store {
             ring: VecDeque::new(),
             ring_bytes: 0,
             dropped: None,
+            caught_up: 0,
             retry_at: 0,
             followed: false,
             fresh: Vec::new(),
@@ -100,17 +105,43 @@ impl Store {
     }
 
     fn append(&mut self, unit: &str, at: u64, text: &str) -> io::Result<()> {
-        if !self.files.contains_key(unit) {
-            std::fs::create_dir_all(&self.directory)?;
-            let file = Rotating::open(&self.directory.join(format!("{unit}.log")))?;
-            self.files.insert(unit.to_owned(), file);
+        self.file(unit)?;
+        if let Some((n, why)) = self.dropped.clone() {
+            self.write_down()?;
+            let lost = n.saturating_sub(self.caught_up);
+            self.caught_up = 0;
+            if lost > 0 {
+                let stamp = crate::clock::stamp(at);
+                self.file(unit)?
+                    .append(format!("{stamp} [{lost} lines were not kept: {why}]\n").as_bytes())?;
+            }
         }
-        let Some(file) = self.files.get_mut(unit) else { return Ok(()) };
-        if let Some((n, why)) = self.dropped.as_ref().filter(|(n, _)| *n > 0) {
-            let stamp = crate::clock::stamp(at);
-            file.append(format!("{stamp} [{n} lines of this container were not kept: {why}]\n").as_bytes())?;
+        self.file(unit)?.append(text.as_bytes())
+    }
+
+    /// What only memory has goes to its files, the oldest first: at boot the directory comes later than the first lines.
+    fn write_down(&mut self) -> io::Result<()> {
+        while let Some(line) = self.ring.front().cloned() {
+            // One unit's file that can't be opened keeps no other's lines back.
+            if let Ok(file) = self.file(&line.unit) {
+                let text = format!("{} {}\n", crate::clock::stamp(line.at), line.text);
+                file.append(text.as_bytes())?;
+                self.caught_up += 1;
+            }
+            self.ring_bytes = self.ring_bytes.saturating_sub(line.text.len() + line.unit.len());
+            self.ring.pop_front();
         }
-        file.append(text.as_bytes())
+        Ok(())
+    }
+
+    fn file(&mut self, unit: &str) -> io::Result<&mut Rotating> {
+        match self.files.entry(unit.to_owned()) {
+            Entry::Occupied(file) => Ok(file.into_mut()),
+            Entry::Vacant(place) => {
+                std::fs::create_dir_all(&self.directory)?;
+                Ok(place.insert(Rotating::open(&self.directory.join(format!("{unit}.log")))?))
+            }
+        }
     }
 
     fn remember(&mut self, unit: &str, at: u64, text: &str) {
@@ -171,20 +202,42 @@ mod tests {
     }
 
     #[test]
-    fn without_a_directory_memory_keeps_the_last_lines_and_a_marker_tells_the_count() {
+    fn without_a_directory_memory_keeps_the_last_lines_until_there_is_one() {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
         std::fs::write(&log, "in the way").unwrap();
         let mut store = Store::new(&log);
-        keep(&mut store, "a.service", 1, "lost\nalso lost");
-        assert_eq!(store.ring().map(|l| l.text.as_str()).collect::<Vec<_>>(), ["lost", "also lost"]);
+        keep(&mut store, "a.service", 1, "early\nsecond");
+        keep(&mut store, "b.service", 2, "other");
+        assert_eq!(store.ring().map(|l| l.text.as_str()).collect::<Vec<_>>(), ["early", "second", "other"]);
         std::fs::remove_file(&log).unwrap();
-        keep(&mut store, "a.service", 2, "too soon");
+        keep(&mut store, "a.service", 3, "too soon");
         assert!(!log.exists());
         keep(&mut store, "a.service", TRY_AGAIN + 1, "back");
+        let words = |name: &str| {
+            let text = std::fs::read_to_string(log.join(name)).unwrap();
+            text.lines().map(|l| l.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(words("a.service.log"), ["early", "second", "too soon", "back"]);
+        assert_eq!(words("b.service.log"), ["other"]);
+        assert_eq!((store.ring().count(), store.ring_bytes), (0, 0));
+    }
+
+    #[test]
+    fn lines_that_memory_has_no_room_for_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        std::fs::write(&log, "in the way").unwrap();
+        let mut store = Store::new(&log);
+        for at in 0..200 {
+            keep(&mut store, "a.service", at, &"x".repeat(lines::MAX_LINE));
+        }
+        let lost = 200 - store.ring().count();
+        std::fs::remove_file(&log).unwrap();
+        keep(&mut store, "a.service", TRY_AGAIN + 1, "back");
         let text = std::fs::read_to_string(log.join("a.service.log")).unwrap();
-        assert!(text.contains("[3 lines of this container were not kept"), "{text}");
-        assert!(text.ends_with(" back\n"), "{text}");
+        assert!(text.contains(&format!("[{lost} lines were not kept: ")), "{lost}");
+        assert!(text.ends_with(" back\n"));
     }
 
     #[test]
