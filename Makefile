@@ -28,7 +28,7 @@ CLASSIC  = init poweroff reboot halt shutdown telinit
 HOSTUNITS = $(notdir $(wildcard units/shipped/host/*.service))
 EXAMPLES = $(wildcard units/shipped/examples/*.container)
 
-.PHONY: build test test-vm demo chaos bench lint install install-init is-built install-shipped uninstall clean help ct-init programs
+.PHONY: build test test-vm demo chaos bench appliance appliance-run lint install install-init is-built install-shipped uninstall clean help ct-init programs
 
 .DEFAULT_GOAL = build
 
@@ -39,6 +39,8 @@ help:
 	@echo 'make demo       a tour on this machine, as root; leaves nothing behind'
 	@echo 'make chaos      random load and 10,000 starts and stops: hours (CT_CHAOS_SEED, CT_CHAOS_ROUNDS, CT_CHAOS_CYCLES)'
 	@echo 'make bench      measurements'
+	@echo 'make appliance  one image of a disk that boots: ct-init, host-supervisor, ct and a container (target/appliance)'
+	@echo 'make appliance-run  boots it in QEMU, on this terminal (Ctrl-a x leaves; without a terminal it ends by itself)'
 	@echo 'make lint       format, clippy, manual pages, licences'
 	@echo 'make install    below PREFIX (now $(PREFIX)), with DESTDIR in front'
 	@echo 'make install-init  the same for a host whose PID 1 becomes ct-init: /sbin/init, /sbin/reboot … too'
@@ -86,6 +88,15 @@ chaos:
 bench:
 	tests/bench/setup
 	tests/bench/run
+
+# The programs as they are shipped, in an image that needs nothing else.
+APPLIANCE = $(TARGET)/appliance
+appliance: build
+	tools/setup
+	appliance/build '$(APPLIANCE)' $(STATIC) $(TARGET)/release/host-supervisor $(TARGET)/release/ct
+
+appliance-run: appliance
+	appliance/run '$(APPLIANCE)'
 
 lint:
 	$(CARGO) fmt --all --check

@@ -38,7 +38,9 @@ pub fn main() -> std::process::ExitCode {
     }
     let mut start = boot::begin();
     let (log, waiting) = log::logger(true);
-    slog::info!(log, "begins"; "version" => env!("CARGO_PKG_VERSION"), "name" => &start.handover.name);
+    // A host has no name among containers, but one of its own.
+    let name = if start.level == host::Level::Host { &start.handover.hostname } else { &start.handover.name };
+    slog::info!(log, "begins"; "version" => env!("CARGO_PKG_VERSION"), "name" => name);
     let mut notices = start.notices.clone();
     notices.extend(boot::settle());
     notices.extend(boot::prepare(&start.handover));

@@ -11,9 +11,12 @@ use crate::ready::socket::NOTIFY;
 use crate::resume::snapshot::Entry;
 use slog::{info, warn};
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
+use units::UnitName;
 use units::machine::{Cause, Event, Exit};
+use units::name::escape_path;
 use units::schema::service::{Command, ExecPhase, NotifyAccess, Service, ServiceType};
 
 /// Type=idle waits at most so long for other jobs.
@@ -158,9 +161,18 @@ impl Engine {
             self.push(id, Event::Done(run.phase, Exit::Code(0)));
             return;
         };
+        if run.phase == ExecPhase::Stop && self.leaving.is_some() && self.holds_logs(&unit.name) {
+            self.store.close_all();
+        }
         if let Err(e) = self.launch(id, service, run.phase, command) {
             self.line_failed(id, run.phase, command, &crate::chain(&e));
         }
+    }
+
+    /// Whether it is the mount that the logs are on, which open files would keep from being let go.
+    fn holds_logs(&self, name: &UnitName) -> bool {
+        let mounted = |at: &Path| format!("{}.mount", escape_path(&at.to_string_lossy())) == name.as_str();
+        self.store.directory().ancestors().any(mounted)
     }
 
     fn launch(

@@ -43,8 +43,11 @@ pub(super) fn shell(why: &str) -> Result<(), VerbError> {
     let mut command = match tool("sulogin") {
         // --force: a root account without a password must not lock out whoever stands at the console.
         Some(sulogin) if why != "debug" => {
-            let mut command = Command::new(sulogin);
-            command.arg("--force");
+            let mut command = Command::new(&sulogin);
+            // busybox's knows no options of this kind.
+            if !std::fs::canonicalize(&sulogin).is_ok_and(|path| path.ends_with("busybox")) {
+                command.arg("--force");
+            }
             command
         }
         Some(_) | None => {
