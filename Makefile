@@ -28,7 +28,7 @@ CLASSIC  = init poweroff reboot halt shutdown telinit
 HOSTUNITS = $(notdir $(wildcard units/shipped/host/*.service))
 EXAMPLES = $(wildcard units/shipped/examples/*.container)
 
-.PHONY: build test test-vm demo chaos bench appliance appliance-run lint install install-init is-built install-shipped uninstall clean help ct-init programs
+.PHONY: build test test-vm demo chaos bench appliance appliance-run lint install install-init install-names is-built install-shipped uninstall clean help ct-init programs
 
 .DEFAULT_GOAL = build
 
@@ -107,9 +107,12 @@ lint:
 
 # A host whose PID 1 is ct-init: the classic names, and host-supervisor among its units. ROOTDIR is where / of it is.
 ROOTDIR  = $(DESTDIR)
-install-init: install
+install-init: install install-names
+
+# What needs nothing built. A name that another init has there is replaced.
+install-names: install-shipped
 	install -d $(ROOTDIR)/sbin $(UNITDIR)/system/multi-user.target.wants
-	@for name in ct-init $(CLASSIC); do ln -sf $(PREFIX)/sbin/ct-init $(ROOTDIR)/sbin/$$name || exit 1; done
+	@for name in $(CLASSIC); do ln -sf $(PREFIX)/sbin/ct-init $(ROOTDIR)/sbin/$$name || exit 1; done
 	@for unit in $(HOSTUNITS); do install -m 644 $(INITDIR)/host/$$unit $(UNITDIR)/system/ || exit 1; done
 	ln -sf ../host-supervisor.service $(UNITDIR)/system/multi-user.target.wants/
 
@@ -146,12 +149,16 @@ uninstall:
 	@for page in $(PAGES); do rm -f $(MANDIR)/man$${page##*.}/$${page##*/}; done
 	@for unit in $(notdir $(wildcard units/shipped/*.container)); do rm -f $(UNITDIR)/$$unit; done
 	@for unit in $(notdir $(filter systemd/%,$(SHIPPED))); do rm -f $(SYSTEMD)/$$unit; done
+	@for unit in $(HOSTUNITS) multi-user.target.wants/host-supervisor.service; do rm -f $(UNITDIR)/system/$$unit; done
+	@for name in $(CLASSIC); do \
+	  [ "$$(readlink $(ROOTDIR)/sbin/$$name)" != $(PREFIX)/sbin/ct-init ] || rm -f $(ROOTDIR)/sbin/$$name; \
+	done
 	@for file in $(SHIPPED) README.md; do rm -f $(INITDIR)/$$file; done
 	@for unit in $(notdir $(EXAMPLES)); do rm -f $(DOCDIR)/examples/$$unit; done
 	@for dir in $(INITDIR) $(DOCDIR); do \
 	  [ ! -d $$dir ] || find $$dir -depth -type d -empty -delete; \
 	done
-	@rmdir $(UNITDIR) 2>/dev/null || true
+	@rmdir $(UNITDIR)/system/multi-user.target.wants $(UNITDIR)/system $(UNITDIR) 2>/dev/null || true
 
 clean:
 	$(CARGO) clean

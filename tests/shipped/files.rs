@@ -42,6 +42,34 @@ fn uninstall_takes_all_of_it_away() {
     assert_eq!(prefix.files(""), Vec::<std::path::PathBuf>::new());
 }
 
+/// On a host whose PID 1 is ct-init: the kernel finds it, and it finds the supervisor.
+#[test]
+fn a_host_of_ct_inits_own_is_installed_and_uninstalled() {
+    let dir = tempfile::TempDir::with_prefix("ct-host-").expect("a temporary directory");
+    let make = |target: &str| {
+        let mut make = Command::new("make");
+        make.current_dir(project()).args(["-s", target, "PREFIX=/usr"]);
+        make.arg(format!("DESTDIR={}", dir.path().display()));
+        let made = make.env_remove("MAKEFLAGS").env_remove("MFLAGS").env_remove("MAKELEVEL").output();
+        let made = made.expect("run make");
+        assert!(made.status.success(), "{made:?}");
+    };
+    make("install-names");
+    for name in ["init", "poweroff", "reboot", "halt", "shutdown", "telinit"] {
+        let to = fs::read_link(dir.path().join("sbin").join(name)).expect("a link");
+        assert_eq!(to, Path::new("/usr/sbin/ct-init"));
+    }
+    let root = ct_init::root::Root::new(dir.path());
+    let loader = ct_init::load::Loader::new(&root, ct_init::host::Level::Host);
+    let haul = loader.load(&[UnitName::default_target()], &Default::default());
+    let found = |name: &str| haul.units.iter().any(|u| u.name.as_str() == name);
+    assert!(found("host-supervisor.service") && found("ct-containers.service"), "{:?}", haul.absent);
+    assert_eq!(haul.notices, [""; 0]);
+    make("uninstall");
+    let left = Command::new("find").arg(dir.path()).args(["!", "-type", "d"]).output().expect("find");
+    assert_eq!(String::from_utf8_lossy(&left.stdout), "");
+}
+
 fn passes(program: &str, arguments: &[&str], files: &[std::path::PathBuf]) {
     assert!(!files.is_empty(), "{program} has nothing to look at");
     let out = Command::new(program).args(arguments).args(files).output().expect("run the checker");

@@ -15,13 +15,14 @@ use units::parse::specifier::Context;
 use units::schema::{Body, Unit};
 
 /// Where unit files are looked for, in order; then the built-in targets.
-pub const SEARCH: [&str; 10] = [
+pub const SEARCH: [&str; 11] = [
     "/etc/ct/system",
     "/run/systemd/generator.early",
     "/etc/systemd/system",
     "/run/systemd/system",
     "/run/systemd/generator",
     "/usr/local/lib/systemd/system",
+    "/usr/local/lib/ct/system",
     "/usr/lib/ct/system",
     "/usr/lib/systemd/system",
     "/lib/systemd/system",
