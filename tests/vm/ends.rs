@@ -34,7 +34,7 @@ fn what_holds_up_the_end_is_named_and_the_host_ends_all_the_same() {
     machine.run(&unit("deaf.service", deaf)).ok();
     // A container with a service that does not hear either, and a deadline of its own.
     let inside = "mkdir -p /etc/ct/system; cat > /etc/ct/deaf.container <<'END'\n[Container]\nTemplate=host\n\
-        TimeoutStopSec=2\n[Resources]\nCPUQuota=5%\nEND\nct start deaf && ct exec deaf -- sh -c 'mkdir -p /etc/ct/system; \
+        TimeoutStopSec=7\n[Resources]\nCPUQuota=5%\nEND\nct start deaf && ct exec deaf -- sh -c 'mkdir -p /etc/ct/system; \
         printf \"[Service]\\nExecStart=/bin/sh -c \\\"trap : TERM; while :; do sleep 1000; done\\\"\\n\" \
         > /etc/ct/system/d.service' && ct start deaf/d.service";
     machine.run(inside).ok();
@@ -45,6 +45,7 @@ fn what_holds_up_the_end_is_named_and_the_host_ends_all_the_same() {
     let down = machine.down();
     let said = machine.console.text();
     assert_eq!(down, Down::Off, "{said}");
+    assert!(said.contains("container deaf: process") && said.contains("(ct-init), state"), "{said}");
     // By pid, name, state and what it waits for in the kernel.
     let named = said.lines().find(|l| l.contains("the end waits for, unit: stuck.service")).unwrap_or(&said);
     assert!(named.contains("(ls), state D") && named.contains(", in "), "{said}");

@@ -1,9 +1,10 @@
 //! notify: what a service said by sd_notify, checked and told to its machine. Never believes more than NotifyAccess=.
 use super::unit::Id;
 use super::{Engine, Owner};
+use crate::host::Level;
 use crate::ready::notify::{Word, parse};
 use crate::ready::socket::Datagram;
-use slog::debug;
+use slog::{debug, warn};
 use units::UnitName;
 use units::machine::Event;
 use units::schema::service::NotifyAccess;
@@ -41,6 +42,11 @@ impl Engine {
             Word::Unwell => self.push(id, Event::Unwell),
             Word::Extend(by) => self.push(id, Event::Extend(by)),
             Word::Status(text) => {
+                if self.level == Level::Host && self.leaving.is_some() {
+                    // A supervisor knows what inside it holds up the end.
+                    let name = self.slot(id).map(|s| s.unit.name.to_string());
+                    warn!(self.log, "the end waits"; "unit" => name, "for" => &text);
+                }
                 self.note(id, text);
                 self.report(id, crate::clock::now());
             }

@@ -15,7 +15,12 @@ pub(crate) struct Heart {
     next: Option<Tick>,
     /// What was said of the critical containers.
     said: Option<String>,
+    /// When a shutdown that still lasts is worth a word.
+    word: Option<Tick>,
 }
+
+/// A shutdown is spoken of so often: whoever waits at the console wants to know for what.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Heart {
     /// As the environment says; nobody listens where it says nothing.
@@ -35,12 +40,12 @@ impl Heart {
         let micros = std::env::var("WATCHDOG_USEC").ok().and_then(|v| v.parse().ok());
         // Twice in its time.
         let every = micros.map(|micros: u64| Duration::from_micros(micros / 2)).filter(|d| !d.is_zero());
-        Heart { socket: socket.ok(), every, next: None, said: None }
+        Heart { socket: socket.ok(), every, next: None, said: None, word: None }
     }
 
     /// When it beats next; none: nobody counts.
     pub(crate) fn next(&self) -> Option<Tick> {
-        self.next
+        self.next.into_iter().chain(self.word).min()
     }
 
     fn say(&self, text: &str) {
@@ -76,6 +81,25 @@ impl Daemon {
             self.heart.say("WATCHDOG=1");
             self.heart.next = Some(now.after(every));
         }
+        if self.leaving {
+            match self.heart.word {
+                None => self.heart.word = Some(now.after(PATIENCE)),
+                Some(due) if due <= now => {
+                    self.heart.word = Some(now.after(PATIENCE));
+                    self.heart.say(&format!("STATUS=waits for {}", self.still_there()));
+                }
+                Some(_) => (),
+            }
+        }
+    }
+
+    /// The containers that have not stopped yet, each by its PID 1 as the kernel sees that.
+    fn still_there(&self) -> String {
+        let there = self.fleet.all.iter().filter_map(|(name, c)| Some((name, c.run.as_ref()?.pid)));
+        let words: Vec<String> = there
+            .map(|(name, pid)| format!("container {name}: process {}", ct_init::host::finish::describe(pid)))
+            .collect();
+        if words.is_empty() { "nothing".to_owned() } else { words.join("; ") }
     }
 
     /// The names of containers with `Critical=yes` that have failed for good: their own policy does not bring them back.
