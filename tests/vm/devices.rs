@@ -44,6 +44,37 @@ fn ctrl_alt_del_reboots_and_the_power_button_ends_a_host_cleanly() {
 }
 
 #[test]
+fn udev_or_ct_init_itself_finds_the_drivers() {
+    if !can("udev_or_ct_init_itself_finds_the_drivers") {
+        return;
+    }
+    let limit = std::time::Duration::from_secs(300);
+    let config = Config { reboots: true, memory: 512, limit, ..Config::default() }.nic(Nic::unplugged());
+    let machine = Machine::boot(&config);
+    let units = "/etc/systemd/system";
+    // Nobody names its driver any more.
+    machine
+        .run(&format!("rm /etc/modules-load.d/lab.conf {units}/systemd-udev* {units}/ct-devices.service"))
+        .ok();
+    machine.run_bg("reboot");
+    machine.booted(2);
+    machine.console_has("up, unit: systemd-udevd.service");
+    machine.console_has("up, unit: systemd-udev-trigger.service");
+    machine.console_has(
+        "unmet: ConditionFileIsExecutable=!/usr/lib/systemd/systemd-udevd, unit: ct-devices.service",
+    );
+    machine.run("udevadm settle").ok();
+    assert_eq!(machine.run("cat /sys/class/net/eth0/address").ok(), "52:54:00:00:00:01\n");
+    assert_eq!(machine.run("readlink /dev/disk/by-label/root").ok(), "../../vda\n");
+    // And without it.
+    machine.run("rm /usr/lib/systemd/systemd-udevd /bin/udevadm").ok();
+    machine.run_bg("reboot");
+    machine.booted(3);
+    machine.console_has("up, unit: ct-devices.service");
+    assert_eq!(machine.run("cat /sys/class/net/eth0/address").ok(), "52:54:00:00:00:01\n");
+}
+
+#[test]
 fn how_a_machine_ended_is_told() {
     if !can("how_a_machine_ended_is_told") {
         return;

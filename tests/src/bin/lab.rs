@@ -1,7 +1,8 @@
 //! lab: boots a machine and runs in it the shell lines that it is given, for a developer's eyes.
 //!
 //! `lab LINE…`; what the console said goes to stderr. `LAB_DISK=MIB` adds a disk, `LAB_ARGUMENTS=…` words for the
-//! kernel, `LAB_SILENT=1` takes its console away.
+//! kernel, `LAB_SILENT=1` takes its console away, `LAB_IMAGE=PATH` adds a disk that is there
+//! already, `LAB_REBOOTS=1` lets it boot again.
 use std::time::Duration;
 use tests::vm::{Config, Disk, Machine};
 
@@ -15,6 +16,8 @@ fn main() {
     if let Some(disk) = &disk {
         config = config.disk(disk);
     }
+    config.disks.extend(std::env::var_os("LAB_IMAGE").map(Into::into));
+    config.reboots = std::env::var_os("LAB_REBOOTS").is_some();
     let machine = Machine::boot(&config);
     let mut code = 0;
     for line in std::env::args().skip(1) {
