@@ -28,7 +28,7 @@ CLASSIC  = init poweroff reboot halt shutdown telinit
 HOSTUNITS = $(notdir $(wildcard units/shipped/host/*.service))
 EXAMPLES = $(wildcard units/shipped/examples/*.container)
 
-.PHONY: build test test-vm demo chaos bench appliance appliance-run lint install install-init install-names is-built install-shipped uninstall clean help ct-init programs
+.PHONY: build test test-vm demo chaos bench appliance appliance-run appliance-compare lint install install-init install-names is-built install-shipped uninstall clean help ct-init programs
 
 .DEFAULT_GOAL = build
 
@@ -41,6 +41,7 @@ help:
 	@echo 'make bench      measurements'
 	@echo 'make appliance  one image of a disk that boots: ct-init, host-supervisor, ct and a container (target/appliance)'
 	@echo 'make appliance-run  boots it in QEMU, on this terminal (Ctrl-a x leaves; without a terminal it ends by itself)'
+	@echo 'make appliance-compare  measures it beside one of busybox init and LXC'
 	@echo 'make lint       format, clippy, manual pages, licences'
 	@echo 'make install    below PREFIX (now $(PREFIX)), with DESTDIR in front'
 	@echo 'make install-init  the same for a host whose PID 1 becomes ct-init: /sbin/init, /sbin/reboot … too'
@@ -97,6 +98,12 @@ appliance: build
 
 appliance-run: appliance
 	appliance/run '$(APPLIANCE)'
+
+# Beside one of busybox's init and LXC; docs/appliance.md has what it printed.
+appliance-compare: appliance
+	tests/bench/setup
+	appliance/compare/build '$(TARGET)/appliance-lxc'
+	appliance/compare/measure '$(TARGET)'
 
 lint:
 	$(CARGO) fmt --all --check

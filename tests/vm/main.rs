@@ -1,4 +1,5 @@
 //! vm: whole machines with cgroup v2, all controllers, and ct-init as PID 1.
+mod appliance;
 mod boots;
 mod cuts;
 mod devices;

@@ -22,6 +22,8 @@ pub struct Config {
     pub console: bool,
     /// Whether it boots again after a reset; else a reset is its end.
     pub reboots: bool,
+    /// What it boots from; none: the lab's own image. An image without a root has it on the first disk.
+    pub image: Option<Image>,
     /// More words for the kernel.
     pub arguments: String,
     /// When it is killed, whatever it does.
@@ -38,6 +40,7 @@ impl Default for Config {
             watchdog: false,
             console: true,
             reboots: false,
+            image: None,
             arguments: String::new(),
             limit: Duration::from_secs(300),
         }
@@ -74,7 +77,7 @@ impl Config {
         say("-serial chardev:console -mon chardev=qmp,mode=control -device virtio-serial-pci".to_owned());
         say(format!("-device virtserialport,chardev=agent,name={}", crate::vm::wire::PORT));
         // What is written to the root is gone with the machine; what is written to a disk is not.
-        let root = [(&image.root, "on")].into_iter();
+        let root = image.root.iter().map(|r| (r, "on"));
         for (disk, snapshot) in root.chain(self.disks.iter().map(|d| (d, "off"))) {
             let file = disk.display();
             say(format!(
@@ -89,17 +92,17 @@ impl Config {
             say("-device i6300esb -action watchdog=reset".to_owned());
         }
         say(format!("-kernel {} -initrd {}", image.kernel.display(), image.initrd.display()));
-        words.extend(["-append".to_owned(), self.kernel_words()]);
+        words.extend(["-append".to_owned(), self.kernel_words(image)]);
         words
     }
 
-    fn kernel_words(&self) -> String {
+    fn kernel_words(&self, image: &Image) -> String {
         // A panic resets at once. The rest saves time where nothing is at stake.
         let fast =
             "mitigations=off nokaslr tsc=reliable no_timer_check random.trust_cpu=1 audit=0 net.ifnames=0";
-        let own = &self.arguments;
+        let (root, own) = (image.arguments.trim_end(), &self.arguments);
         let console = if self.console { "console=ttyS0" } else { "console=ttyS9" };
-        format!("{console} quiet panic=-1 psi=1 root=/dev/vda {fast} {own}").trim_end().to_owned()
+        format!("{console} quiet panic=-1 psi=1 {root} {fast} {own}").trim_end().to_owned()
     }
 }
 
@@ -113,6 +116,14 @@ impl Disk {
         let file = NamedTempFile::with_prefix("ct-vm-disk-").expect("a temporary file");
         file.as_file().set_len(size << 20).expect("make it as large");
         Disk(file)
+    }
+
+    /// As one onto which an image was written, of so many MiB.
+    pub fn written(image: &Path, size: u64) -> Disk {
+        let disk = Disk::new(size);
+        let mut from = File::open(image).expect("open the image");
+        std::io::copy(&mut from, &mut disk.open()).expect("write it to the disk");
+        disk
     }
 
     /// Its file.
@@ -176,7 +187,8 @@ impl Network {
 
 #[test]
 fn a_machine_has_what_its_config_says() {
-    let image = Image { kernel: "/k".into(), initrd: "/i".into(), root: "/r".into() };
+    let image =
+        Image { kernel: "/k".into(), initrd: "/i".into(), root: Some("/r".into()), arguments: String::new() };
     let disk = Disk::new(64);
     let network = Network::new();
     let [a, _] = network.ends();

@@ -63,7 +63,7 @@ impl Machine {
         let dir = TempDir::with_prefix("ct-vm-").expect("a temporary directory");
         let listen = |name: &str| UnixListener::bind(dir.path().join(name)).expect("a socket");
         let [console, qmp, agent] = ["console", "qmp", "agent"].map(listen);
-        let words = config.words(image(), dir.path());
+        let words = config.words(config.image.as_ref().unwrap_or_else(|| image()), dir.path());
         let complaints = tempfile::tempfile().expect("a temporary file");
         let began = Instant::now();
         let process = Process::start(words, &complaints, config.limit);

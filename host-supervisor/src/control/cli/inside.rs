@@ -80,7 +80,8 @@ impl Inside {
     pub(super) fn run(&self, context: &mut Context) -> Result<u8, CliError> {
         match self {
             Inside::Exec(arguments) => {
-                let exec = arguments.exec(io::stdin().is_terminal());
+                // Whoever reads the output through a pipe wants it as it is.
+                let exec = arguments.exec(io::stdin().is_terminal() && io::stdout().is_terminal());
                 session(context, &arguments.name, exec)
             }
             Inside::Enter { name, user } => {
@@ -94,8 +95,8 @@ impl Inside {
 
 impl ExecArguments {
     /// What ct-init is asked to run.
-    pub(super) fn exec(&self, stdin_is_terminal: bool) -> Exec {
-        let tty = self.terminal || (stdin_is_terminal && !self.no_terminal);
+    pub(super) fn exec(&self, on_terminal: bool) -> Exec {
+        let tty = self.terminal || (on_terminal && !self.no_terminal);
         Exec {
             argv: self.command.clone(),
             environment: environment(self.env.clone(), tty),
