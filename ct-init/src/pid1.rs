@@ -51,6 +51,7 @@ enum Source {
     Errors(usize),
     Socket(usize),
     Ear(usize),
+    Clock,
 }
 
 impl Source {
@@ -66,6 +67,7 @@ impl Source {
             Source::Errors(n) => (7, n),
             Source::Socket(n) => (8, n),
             Source::Ear(n) => (9, n),
+            Source::Clock => (10, 0),
         };
         Token(number << 4 | kind)
     }
@@ -81,6 +83,7 @@ impl Source {
             6 => Source::Group(number),
             7 => Source::Errors(number),
             8 => Source::Socket(number),
+            10 => Source::Clock,
             _ => Source::Ear(number),
         }
     }
@@ -94,6 +97,8 @@ pub struct Pid1 {
     listener: Option<OwnedFd>,
     notify: Option<OwnedFd>,
     syslog: Option<OwnedFd>,
+    /// Says when the wall clock is set.
+    clock: Option<OwnedFd>,
     links: BTreeMap<usize, Link>,
     next_link: usize,
     /// Sources that had more than one turn's worth.
@@ -128,6 +133,7 @@ impl Pid1 {
             listener: start.listener,
             notify,
             syslog,
+            clock: watch_clock(&log),
             links: BTreeMap::new(),
             next_link: 0,
             again: BTreeSet::new(),
@@ -151,6 +157,7 @@ impl Pid1 {
         self.listen(Source::Listener, self.listener.as_ref().map(AsFd::as_fd), Interest::READABLE);
         self.listen(Source::Notify, self.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
         self.listen(Source::Syslog, self.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
+        self.listen(Source::Clock, self.clock.as_ref().map(AsFd::as_fd), Interest::READABLE);
     }
 
     fn listen(&self, source: Source, fd: Option<BorrowedFd<'_>>, interest: Interest) {
@@ -222,7 +229,8 @@ impl Pid1 {
             | Source::Group(_)
             | Source::Errors(_)
             | Source::Socket(_)
-            | Source::Ear(_) => true,
+            | Source::Ear(_)
+            | Source::Clock => true,
         };
         match source {
             Source::Notify => self.hear(),
@@ -244,6 +252,7 @@ impl Pid1 {
                 self.engine.settle();
             }
             Source::Socket(id) => self.engine.called(Id(id)),
+            Source::Clock => self.clock_was_set(),
             Source::Ear(ear) => {
                 if self.engine.hear(Ear::of(ear)) == Drained::More {
                     self.again.insert(source);
@@ -276,6 +285,14 @@ impl Pid1 {
         }
         self.again.insert(Source::Notify);
         self.engine.settle();
+    }
+
+    fn clock_was_set(&mut self) {
+        if let Some(Err(e)) = self.clock.as_ref().map(crate::clock::watch_again) {
+            error!(self.log, "stops listening to the clock"; "why" => %e);
+            self.clock = None;
+        }
+        self.engine.clock_was_set(crate::clock::now());
     }
 
     fn hear_syslog(&mut self) {
@@ -509,6 +526,11 @@ fn take_tree(engine: &Engine, log: &Logger) -> Option<Tree> {
             None
         }
     }
+}
+
+fn watch_clock(log: &Logger) -> Option<OwnedFd> {
+    let watched = crate::clock::watch_wall();
+    watched.inspect_err(|e| warn!(log, "a clock that is set is noticed late"; "why" => %e)).ok()
 }
 
 fn own_file(log: &Logger) -> Option<OwnedFd> {
