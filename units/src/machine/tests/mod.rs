@@ -539,7 +539,8 @@ fn what_could_not_even_begin_is_not_tried_again_in_the_same_turn() {
     use Event::*;
     let policy = with(|p| (p.restart, p.restart_sec) = (R::Always, Duration::ZERO));
     let events = [Start, SetupFailed(P::Start), Empty];
-    let machine = check(policy.clone(), &events, "run Start | term | release for a restart, failed Setup(Start)");
+    let machine =
+        check(policy.clone(), &events, "run Start | term | release for a restart, failed Setup(Start)");
     assert!(machine.timer().is_some());
     let events = [Start, Forked(P::Start), died(KILL), Empty];
     let expect = "run Start | up | term | release for a restart, failed Exited(Signal(Signal(9))), run Start";
