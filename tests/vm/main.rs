@@ -1,10 +1,15 @@
 //! vm: whole machines with cgroup v2, all controllers, and ct-init as PID 1.
+mod armed;
 mod boots;
+mod clock;
 mod devices;
 mod host;
 mod inside;
+mod killed;
 mod limits;
 mod network;
+mod orphans;
+mod scarce;
 
 use tests::need::{Need, have};
 

@@ -1,6 +1,6 @@
 //! lab: boots a machine and runs in it the shell lines that it is given, for a developer's eyes.
 //!
-//! `lab LINE…`; what the console said goes to stderr. `LAB_DISK=MIB` adds a disk, `LAB_ARGUMENTS=…` words for the kernel.
+//! `lab LINE…`, or `lab -` for lines of standard input; what the console said goes to stderr. `LAB_DISK=MIB` adds a disk, `LAB_ARGUMENTS=…` words for the kernel.
 use std::time::Duration;
 use tests::vm::{Config, Disk, Machine};
 
@@ -15,7 +15,12 @@ fn main() {
     }
     let machine = Machine::boot(&config);
     let mut code = 0;
-    for line in std::env::args().skip(1) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let lines: Box<dyn Iterator<Item = String>> = match words.as_slice() {
+        [word] if word == "-" => Box::new(std::io::stdin().lines().map_while(Result::ok)),
+        _ => Box::new(words.into_iter()),
+    };
+    for line in lines {
         println!("# {line}");
         let ran = machine.run_bg(&line).lines(limit, |l| println!("{l}"));
         eprint!("{}", ran.err);
