@@ -1,4 +1,6 @@
 //! clock: the two clocks, read in one place. Never used by the pure parts, which get ticks as arguments.
+use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use units::values::Tick;
 
@@ -14,6 +16,34 @@ pub fn now() -> Tick {
 pub fn wall() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Becomes readable when somebody sets the wall clock.
+///
+/// # Errors
+/// What the kernel says.
+pub fn watch_wall() -> std::io::Result<OwnedFd> {
+    let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+    let fd = rustix::time::timerfd_create(TimerfdClockId::Realtime, flags)?;
+    watch_again(&fd)?;
+    Ok(fd)
+}
+
+/// The same for the next time.
+///
+/// # Errors
+/// What the kernel says.
+pub fn watch_again(fd: &OwnedFd) -> std::io::Result<()> {
+    let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // It never comes: it is cancelled, which is what makes it readable.
+    let never =
+        Itimerspec { it_interval: zero, it_value: Timespec { tv_sec: i64::MAX / 1_000_000_000, tv_nsec: 0 } };
+    let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+    // ECANCELED: it was set in between, which whoever asks is about to look at.
+    match rustix::time::timerfd_settime(fd, flags, &never) {
+        Ok(_) | Err(rustix::io::Errno::CANCELED) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// `2026-11-23T18:40:03.123456Z`.

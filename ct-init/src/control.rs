@@ -49,7 +49,7 @@ enum KeptKind {
     Greeting,
     Commands { watch: bool },
     Exec { pid: i32, master: Option<Fd> },
-    Logs { unit: Option<String>, begun: u64, pending: Vec<Line> },
+    Logs { unit: Option<String>, unused: u64, pending: Vec<Line> },
 }
 
 /// Old lines, then new ones.
@@ -58,8 +58,8 @@ struct Stream {
     history: Option<History>,
     unit: Option<String>,
     follow: bool,
-    /// Lines later than this come as new ones.
-    begun: u64,
+    /// So many of the next new lines are old ones already.
+    known: usize,
     pending: VecDeque<Line>,
 }
 
@@ -98,7 +98,7 @@ impl Link {
             }
             Kind::Logs(stream) if stream.history.is_none() && stream.follow => KeptKind::Logs {
                 unit: stream.unit.clone(),
-                begun: stream.begun,
+                unused: 0,
                 pending: stream.pending.iter().cloned().collect(),
             },
             Kind::Logs(_) => return None,
@@ -114,11 +114,11 @@ impl Link {
             KeptKind::Exec { pid, master } => {
                 Kind::Exec(Session { pid, master: master.and_then(|fd| fds.take(fd)) })
             }
-            KeptKind::Logs { unit, begun, pending } => Kind::Logs(Box::new(Stream {
+            KeptKind::Logs { unit, unused: _, pending } => Kind::Logs(Box::new(Stream {
                 history: None,
                 unit,
                 follow: true,
-                begun,
+                known: 0,
                 pending: pending.into(),
             })),
         };
@@ -215,7 +215,7 @@ impl Link {
             history: Some(history),
             unit: wanted.unit,
             follow: wanted.follow,
-            begun: crate::clock::wall(),
+            known: engine.store.fresh_so_far(),
             pending: VecDeque::new(),
         }));
     }
@@ -249,8 +249,9 @@ impl Link {
         if !stream.follow {
             return Ok(());
         }
-        let wanted = |l: &&Line| l.at > stream.begun && stream.unit.as_ref().is_none_or(|u| *u == l.unit);
-        stream.pending.extend(lines.iter().filter(wanted).cloned());
+        let known = std::mem::take(&mut stream.known);
+        let wanted = |l: &&Line| stream.unit.as_ref().is_none_or(|u| *u == l.unit);
+        stream.pending.extend(lines.iter().skip(known).filter(wanted).cloned());
         if stream.pending.len() > MAX_PENDING {
             return Err(WireError::TooSlow);
         }
@@ -319,7 +320,7 @@ impl Link {
 impl Stream {
     fn next(&mut self) -> Option<Line> {
         if let Some(history) = &mut self.history {
-            if let Some(line) = history.next().filter(|l| l.at <= self.begun) {
+            if let Some(line) = history.next() {
                 return Some(line);
             }
             self.history = None;

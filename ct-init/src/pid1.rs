@@ -52,6 +52,7 @@ enum Source {
     Socket(usize),
     Ear(usize),
     Console,
+    Clock,
 }
 
 impl Source {
@@ -67,7 +68,8 @@ impl Source {
             Source::Errors(n) => (7, n),
             Source::Socket(n) => (8, n),
             Source::Ear(n) => (9, n),
-            Source::Console => (10, 0),
+            Source::Console => (11, 0),
+            Source::Clock => (10, 0),
         };
         Token(number << 4 | kind)
     }
@@ -84,6 +86,7 @@ impl Source {
             7 => Source::Errors(number),
             8 => Source::Socket(number),
             9 => Source::Ear(number),
+            10 => Source::Clock,
             _ => Source::Console,
         }
     }
@@ -97,6 +100,8 @@ pub struct Pid1 {
     listener: Option<OwnedFd>,
     notify: Option<OwnedFd>,
     syslog: Option<OwnedFd>,
+    /// Says when the wall clock is set.
+    clock: Option<OwnedFd>,
     links: BTreeMap<usize, Link>,
     next_link: usize,
     /// Sources that had more than one turn's worth.
@@ -131,6 +136,7 @@ impl Pid1 {
             listener: start.listener,
             notify,
             syslog,
+            clock: watch_clock(&log),
             links: BTreeMap::new(),
             next_link: 0,
             again: BTreeSet::new(),
@@ -155,6 +161,7 @@ impl Pid1 {
         self.listen(Source::Notify, self.notify.as_ref().map(AsFd::as_fd), Interest::READABLE);
         self.listen(Source::Syslog, self.syslog.as_ref().map(AsFd::as_fd), Interest::READABLE);
         crate::log::listen(|fd| self.listen(Source::Console, Some(fd), Interest::WRITABLE));
+        self.listen(Source::Clock, self.clock.as_ref().map(AsFd::as_fd), Interest::READABLE);
     }
 
     fn listen(&self, source: Source, fd: Option<BorrowedFd<'_>>, interest: Interest) {
@@ -226,7 +233,8 @@ impl Pid1 {
             | Source::Group(_)
             | Source::Errors(_)
             | Source::Socket(_)
-            | Source::Ear(_) => true,
+            | Source::Ear(_)
+            | Source::Clock => true,
         };
         match source {
             Source::Notify => self.hear(),
@@ -249,6 +257,7 @@ impl Pid1 {
             }
             Source::Socket(id) => self.engine.called(Id(id)),
             Source::Console => crate::log::flush(),
+            Source::Clock => self.clock_was_set(),
             Source::Ear(ear) => {
                 if self.engine.hear(Ear::of(ear)) == Drained::More {
                     self.again.insert(source);
@@ -281,6 +290,14 @@ impl Pid1 {
         }
         self.again.insert(Source::Notify);
         self.engine.settle();
+    }
+
+    fn clock_was_set(&mut self) {
+        if let Some(Err(e)) = self.clock.as_ref().map(crate::clock::watch_again) {
+            error!(self.log, "stops listening to the clock"; "why" => %e);
+            self.clock = None;
+        }
+        self.engine.clock_was_set(crate::clock::now());
     }
 
     fn hear_syslog(&mut self) {
@@ -516,6 +533,11 @@ fn take_tree(engine: &Engine, log: &Logger) -> Option<Tree> {
             None
         }
     }
+}
+
+fn watch_clock(log: &Logger) -> Option<OwnedFd> {
+    let watched = crate::clock::watch_wall();
+    watched.inspect_err(|e| warn!(log, "a clock that is set is noticed late"; "why" => %e)).ok()
 }
 
 fn own_file(log: &Logger) -> Option<OwnedFd> {

@@ -152,6 +152,39 @@ pub fn write<T: Serialize>(path: &Path, data: &T) -> Result<(), LedgerError> {
     replace(path, &bytes).map_err(failed)
 }
 
+/// The same for a file in memory, which no power cut leaves torn: where there is no room for a second one, the one that
+/// is there is overwritten, by one write within a page, which is done or not done when a kill comes.
+///
+/// # Errors
+/// The step that failed; the old file is still there.
+pub fn write_in_memory<T: Serialize>(path: &Path, data: &T) -> Result<(), LedgerError> {
+    let full = |e: &LedgerError| matches!(e, LedgerError::Io(_, e) if e.kind() == io::ErrorKind::StorageFull);
+    let failed = |e: io::Error| LedgerError::Io(path.to_path_buf(), e);
+    match write(path, data) {
+        Err(e) if full(&e) => match overwrite(path, data).map_err(failed)? {
+            true => Ok(()),
+            false => Err(e),
+        },
+        done => done,
+    }
+}
+
+/// What a file system in memory gives away at once, at least.
+const PAGE: usize = 4096;
+
+/// False: there is none, or it is too large.
+fn overwrite<T: Serialize>(path: &Path, data: &T) -> io::Result<bool> {
+    let mut bytes = serde_json::to_vec(&Envelope { format: FORMAT, data })?;
+    let Ok(mut file) = OpenOptions::new().write(true).open(path) else { return Ok(false) };
+    let old = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    if old == 0 || old.max(bytes.len()) > PAGE {
+        return Ok(false);
+    }
+    // JSON does not mind blanks at its end.
+    bytes.resize(bytes.len().max(old), b' ');
+    Ok(file.write(&bytes)? == bytes.len())
+}
+
 /// Replaces any file durably; mode 0600 while it is new.
 ///
 /// # Errors
@@ -184,6 +217,22 @@ mod tests {
         write(&path, &durable()).unwrap();
         assert_eq!(read(&path).unwrap(), Some(durable()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_overwritten_only_within_its_page() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("life.json");
+        let long = |n: usize| "x".repeat(n);
+        assert!(!overwrite(&path, &"none there").unwrap());
+        assert!(!path.exists());
+        write(&path, &long(1000)).unwrap();
+        for text in [long(10), long(2000), long(30)] {
+            assert!(overwrite(&path, &text).unwrap());
+            assert_eq!(read(&path).unwrap(), Some(text));
+        }
+        assert!(!overwrite(&path, &long(PAGE)).unwrap());
+        assert_eq!(read(&path).unwrap(), Some(long(30)));
     }
 
     #[test]

@@ -1,13 +1,18 @@
 //! vm: whole machines with cgroup v2, all controllers, and ct-init as PID 1.
 mod appliance;
+mod armed;
 mod boots;
+mod clock;
 mod cuts;
 mod devices;
 mod ends;
 mod host;
 mod inside;
+mod killed;
 mod limits;
 mod network;
+mod orphans;
+mod scarce;
 mod wrong;
 
 use tests::need::{Need, have};

@@ -1,7 +1,7 @@
 //! timers: `.timer` units: when each is due, and the start it stands for. Calendar times are UTC.
 //!
-//! A wait for a calendar time is checked against the wall clock at least every ten minutes, so that a clock that is
-//! set takes effect; all other waits are monotonic.
+//! A wait for a calendar time begins anew when the wall clock is set; where the kernel does not tell that, it is checked
+//! at least every ten minutes. All other waits are monotonic.
 use super::Engine;
 use super::unit::Id;
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,8 @@ impl Engine {
             return;
         }
         waiting.elapsed = true;
+        // Counted from here where its unit does not start now, or is still on its way: else it would elapse at once again.
+        (waiting.unit_active, waiting.unit_inactive) = (Some(now), Some(now));
         waiting.delay = by_chance(timer.randomized_delay);
         if timer.persistent {
             self.stamp(&unit);
@@ -142,6 +144,20 @@ impl Engine {
             }
         }
         self.arm_timer(id, now);
+    }
+
+    /// The wall clock was set: what is in the past by now has come, and all else is counted anew.
+    pub fn clock_was_set(&mut self, now: Tick) {
+        let wall = seconds(crate::clock::wall());
+        for id in self.every_id() {
+            let Some(waiting) = self.slots.get_mut(id.0).and_then(|s| s.run.waiting.as_mut()) else {
+                continue;
+            };
+            match waiting.calendar {
+                Some(at) if at <= wall => waiting.look = Some(now),
+                Some(_) | None => self.arm_timer(id, now),
+            }
+        }
     }
 
     fn stamp_path(unit: &Unit) -> String {

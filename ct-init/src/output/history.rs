@@ -4,7 +4,7 @@ use super::rotate::older;
 use crate::proto::{Line, Logs};
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Take};
 use std::path::{Path, PathBuf};
 
 /// How much of a file is looked at backwards at a time.
@@ -22,7 +22,8 @@ pub struct History {
 #[derive(Debug)]
 struct Source {
     unit: String,
-    files: VecDeque<BufReader<File>>,
+    /// Each only as long as it was in the beginning: what comes later is new.
+    files: VecDeque<BufReader<Take<File>>>,
     next: Option<Line>,
 }
 
@@ -67,10 +68,10 @@ impl Source {
             if !file.metadata().is_ok_and(|m| m.is_file()) || ahead >= limit {
                 continue;
             }
-            if let Ok(lines) = seek_tail(&mut file, limit - ahead) {
-                ahead += lines;
-                self.files.push_front(BufReader::new(file));
-            }
+            let Ok(lines) = seek_tail(&mut file, limit - ahead) else { continue };
+            let (end, at) = (file.metadata().map_or(0, |m| m.len()), file.stream_position().unwrap_or(0));
+            ahead += lines;
+            self.files.push_front(BufReader::new(file.take(end.saturating_sub(at))));
         }
         ahead
     }

@@ -87,7 +87,9 @@ impl Store {
     }
 
     fn write(&mut self, unit: &str, at: u64, text: &str) {
-        if at >= self.retry_at {
+        // Further away than it was ever put: the clock was set back.
+        let set_back = self.retry_at != u64::MAX && self.retry_at.saturating_sub(at) > TRY_AGAIN;
+        if at >= self.retry_at || set_back {
             match self.save().and_then(|()| self.append(unit, at, text)) {
                 Ok(()) => {
                     self.dropped = None;
@@ -154,6 +156,11 @@ impl Store {
     /// Closes a unit's file; it opens again with its next line.
     pub fn close(&mut self, unit: &str) {
         self.files.remove(unit);
+    }
+
+    /// How many lines the next call of [`Store::fresh`] has by now.
+    pub fn fresh_so_far(&self) -> usize {
+        self.fresh.len()
     }
 
     /// The lines since the last call, if `followed`.

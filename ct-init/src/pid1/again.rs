@@ -207,6 +207,7 @@ impl Pid1 {
             listener: snapshot.listener.and_then(|fd| arrived.take(fd)),
             notify: snapshot.notify.and_then(|fd| arrived.take(fd)),
             syslog: snapshot.syslog.and_then(|fd| arrived.take(fd)),
+            clock: super::watch_clock(&log),
             links: BTreeMap::new(),
             next_link: snapshot.next_link,
             again: BTreeSet::from([Source::Signals]),

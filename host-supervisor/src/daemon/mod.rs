@@ -174,6 +174,8 @@ pub struct Daemon {
     pub(crate) to_start: Vec<UnitName>,
     /// Events that are still to be stepped; a step may cause more.
     pub(crate) queue: VecDeque<(String, units::machine::Event)>,
+    /// State that is not written down yet.
+    pub(crate) unwritten: survive::Unwritten,
     /// How the last boot went.
     pub(crate) record: boot::Record,
     pub(crate) waiters: Waiters,
@@ -279,6 +281,7 @@ impl Daemon {
             held: VecDeque::new(),
             to_start: Vec::new(),
             queue: VecDeque::new(),
+            unwritten: survive::Unwritten::default(),
             record: boot::Record::default(),
             waiters: Waiters::default(),
             workers: Workers::default(),
@@ -396,6 +399,7 @@ impl Daemon {
             .chain(self.fleet.next_unknown())
             .chain(self.heart.next())
             .chain(self.relinks.values().copied().min())
+            .chain(self.unwritten.next)
             .chain(self.shutdown_deadline);
         own.min().map(|at| at.since(now()) + Duration::from_millis(1))
     }
@@ -412,6 +416,7 @@ impl Daemon {
         }
         self.give_up_on_exits(now);
         self.relink(now);
+        self.write_again(now);
         if self.shutdown_deadline.is_some_and(|at| at <= now) {
             self.shutdown_deadline = None;
             self.kill_the_rest();

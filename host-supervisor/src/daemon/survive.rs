@@ -9,10 +9,21 @@ use crate::plan::{self, Group, Plan, Step, Tree};
 use crate::spec::{Init, Spec};
 use crate::{observe, paths::Paths};
 use slog::{info, warn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use units::machine::{Event, Exit, Intent, Machine, Policy, State, Wanted};
 use units::schema::ExecPhase;
 use units::values::Tick;
+
+/// What could not be written is tried again after this.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Containers whose state the disk or `/run` had no room for.
+#[derive(Debug, Default)]
+pub(crate) struct Unwritten {
+    names: BTreeSet<String>,
+    pub(crate) next: Option<Tick>,
+}
 
 /// Writes down who is let go before it is: whatever runs is known by its pid.
 struct Witness<'a> {
@@ -27,7 +38,7 @@ impl Host for Witness<'_> {
         if let (Step::Go, Some(pid), Some(run)) = (step, self.host.cloned(), &mut self.life.run) {
             let start_time = observe::start_time(pid).unwrap_or(0);
             run.process = Some(Process { pid, start_time, executed: false });
-            self.failed = ledger::write(&self.path, &self.life).err();
+            self.failed = ledger::write_in_memory(&self.path, &self.life).err();
         }
         self.host.apply(step)
     }
@@ -84,11 +95,10 @@ impl Daemon {
         let mark = (c.machine.keep(), c.process(), c.queued);
         let same_run = c.intended.is_none();
         if !same_run || c.written.as_ref() != Some(&mark) {
-            let written = ledger::write(&self.paths.life_of(name), &life(c, boot_id));
-            // What could not be written is tried again with the next event.
+            let written = ledger::write_in_memory(&self.paths.life_of(name), &life(c, boot_id));
             c.written = written.is_ok().then_some(mark);
             if let Err(e) = written {
-                self.complain("could not write the state down, going on in memory", &e);
+                self.unwritten(name, &e);
             }
         }
     }
@@ -100,7 +110,31 @@ impl Daemon {
         if path.parent().is_some_and(std::path::Path::is_dir)
             && let Err(e) = ledger::write(&path, &c.durable)
         {
-            self.complain("could not write the state down, going on in memory", &e);
+            self.unwritten(name, &e);
+        }
+    }
+
+    /// Said once for each container, and tried again until it can be written.
+    fn unwritten(&mut self, name: &str, error: &LedgerError) {
+        if self.unwritten.names.insert(name.to_owned()) {
+            self.complain("could not write the state down, going on in memory", error);
+        }
+        self.unwritten.next = Some(now().after(AGAIN));
+    }
+
+    /// The next try, if it is time for one.
+    pub(super) fn write_again(&mut self, now: Tick) {
+        if self.unwritten.next.is_none_or(|at| at > now) {
+            return;
+        }
+        self.unwritten.next = None;
+        for name in self.unwritten.names.clone() {
+            self.keep(&name);
+            self.keep_durable(&name);
+        }
+        if self.unwritten.next.is_none() {
+            info!(self.log, "the state is written down again"; "containers" => self.unwritten.names.len());
+            self.unwritten.names.clear();
         }
     }
 

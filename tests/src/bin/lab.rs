@@ -1,6 +1,6 @@
 //! lab: boots a machine and runs in it the shell lines that it is given, for a developer's eyes.
 //!
-//! `lab LINE…`; what the console said goes to stderr. `LAB_DISK=MIB` adds a disk, `LAB_ARGUMENTS=…` words for the
+//! `lab LINE…`, or `lab -` for lines of standard input; what the console said goes to stderr. `LAB_DISK=MIB` adds a disk, `LAB_ARGUMENTS=…` words for the
 //! kernel, `LAB_SILENT=1` takes its console away, `LAB_IMAGE=PATH` adds a disk that is there
 //! already, `LAB_REBOOTS=1` lets it boot again.
 use std::time::Duration;
@@ -20,7 +20,12 @@ fn main() {
     config.reboots = std::env::var_os("LAB_REBOOTS").is_some();
     let machine = Machine::boot(&config);
     let mut code = 0;
-    for line in std::env::args().skip(1) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let lines: Box<dyn Iterator<Item = String>> = match words.as_slice() {
+        [word] if word == "-" => Box::new(std::io::stdin().lines().map_while(Result::ok)),
+        _ => Box::new(words.into_iter()),
+    };
+    for line in lines {
         println!("# {line}");
         let ran = machine.run_bg(&line).lines(limit, |l| println!("{l}"));
         eprint!("{}", ran.err);
