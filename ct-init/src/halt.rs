@@ -5,7 +5,7 @@ use nix::libc::SIGPWR;
 use nix::libc::{SIGRTMIN, c_int};
 use nix::sys::reboot::{RebootMode, reboot};
 use serde::{Deserialize, Serialize};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -104,6 +104,9 @@ fn meanings(level: Level) -> Vec<(c_int, Asked)> {
         Level::Host => vec![
             (SIGTERM, Asked::Reexec),
             (SIGPWR, Asked::Leave(Leave::PowerOff)),
+            // busybox's halt and poweroff.
+            (SIGUSR1, Asked::Leave(Leave::Halt)),
+            (SIGUSR2, Asked::Leave(Leave::PowerOff)),
             (SIGINT, Asked::Leave(Leave::Reboot)),
             (SIGRTMIN(), Asked::Go(Goal::Default)),
             (SIGRTMIN() + 1, Asked::Go(Goal::Rescue)),

@@ -2,7 +2,7 @@
 //! anywhere but in poll.
 use crate::boot::Start;
 use crate::cgroup::Tree;
-use crate::control::{Link, MAX_LINKS, Then};
+use crate::control::{Link, Then};
 use crate::effect::powers::Powers;
 use crate::engine::unit::Id;
 use crate::engine::vigil::Ear;
@@ -17,10 +17,9 @@ use crate::ready::notify::MAX_DATAGRAM;
 use crate::ready::socket::{self, NOTIFY, SYSLOG};
 use crate::resume::snapshot::Entry;
 use crate::root::Root;
-use crate::wire::{Wire, WireError, accept};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use slog::{Logger, debug, error, info, warn};
+use slog::{Logger, error, info, warn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -30,6 +29,7 @@ use units::values::Tick;
 
 mod again;
 mod host;
+mod links;
 
 pub use host::KeptWork;
 
@@ -360,67 +360,6 @@ impl Pid1 {
         self.signals.ask(Asked::Reap);
     }
 
-    fn accept(&mut self) {
-        loop {
-            let Some(listener) = &self.listener else { return };
-            match accept(listener.as_fd()).map(|fd| fd.map(Wire::new)) {
-                Ok(Some(Ok(wire))) if self.links.len() < MAX_LINKS => {
-                    let number = self.next_link;
-                    self.next_link += 1;
-                    let link = Link::new(wire);
-                    self.listen(
-                        Source::Link(number),
-                        Some(link.as_fd()),
-                        Interest::READABLE | Interest::WRITABLE,
-                    );
-                    self.links.insert(number, link);
-                }
-                Ok(Some(Ok(_))) => warn!(self.log, "too many connections: refused one"),
-                Ok(Some(Err(e))) => warn!(self.log, "a connection"; "why" => crate::chain(&e)),
-                Ok(None) => return,
-                Err(e) => {
-                    error!(self.log, "can't accept"; "why" => %e);
-                    return;
-                }
-            }
-        }
-    }
-
-    fn serve(&mut self, number: usize) {
-        let Some(link) = self.links.get_mut(&number) else { return };
-        match link.serve(number, &mut self.engine) {
-            Ok(Then::Keep) => (),
-            Ok(Then::Again) => {
-                self.again.insert(Source::Link(number));
-            }
-            Ok(Then::Shutdown) => self.leave(Leave::Shutdown),
-            Ok(Then::Reexec(tag, file)) => self.anew.ask(file, Some((number, tag))),
-            Err(e) => self.drop_link(number, &e),
-        }
-    }
-
-    fn drop_link(&mut self, number: usize, why: &WireError) {
-        match why {
-            WireError::Closed => (),
-            WireError::TooLarge | WireError::NotAMessage(_) | WireError::TooSlow | WireError::Io(_) => {
-                debug!(self.log, "drops a connection"; "why" => crate::chain(why));
-            }
-        }
-        if let Some(doomed) = self.links.remove(&number).and_then(Link::hang_up) {
-            self.doomed.push(doomed);
-        }
-    }
-
-    fn kill_doomed(&mut self, now: Tick) {
-        self.doomed.retain(|(at, pid)| {
-            if *at > now {
-                return true;
-            }
-            crate::reap::send(*pid, 9);
-            false
-        });
-    }
-
     fn after_turn(&mut self) {
         self.pass_on();
         self.write_book();
@@ -495,18 +434,6 @@ impl Pid1 {
             Want::Go(unit) => self.engine.isolate(unit.as_str()),
             Want::Leave(why) => self.leave(why),
             Want::End(why) => self.end(why),
-        }
-    }
-
-    fn tell_all(&mut self, report: &Report) {
-        let mut broken = Vec::new();
-        for (number, link) in self.links.iter_mut().filter(|(_, l)| l.watches()) {
-            if let Err(e) = link.tell(report) {
-                broken.push((*number, e));
-            }
-        }
-        for (number, e) in broken {
-            self.drop_link(number, &e);
         }
     }
 
