@@ -8,21 +8,26 @@ use tests::vm::{Config, Disk, Machine};
 
 /// The disk of all containers' files; in the machine as long as there are tests.
 const FSTAB: &str = "LABEL=root / ext4 errors=remount-ro 0 1\n\
-    /dev/vdb /var/lib/ct ext4 nofail,x-systemd.makefs,x-systemd.device-timeout=2s 0 0";
+    /dev/vdb /var/lib/ct ext4 nofail,x-systemd.makefs 0 0";
 const CONF: &str = "[Manager]\nRuntimeWatchdogSec=6";
 
-/// The one machine of these tests, booted anew where it was booted otherwise the last time.
+/// The one machine of these tests, booted anew where it was booted with another fstab the last time.
 fn armed(fstab: &str) -> Host {
-    static MACHINE: OnceLock<(Mutex<Machine>, Mutex<String>, Disk)> = OnceLock::new();
-    let (machine, booted, _disk) = MACHINE.get_or_init(|| {
+    static MACHINE: OnceLock<(Mutex<Machine>, Disk)> = OnceLock::new();
+    let (machine, _disk) = MACHINE.get_or_init(|| {
         let disk = Disk::new(64);
         let limit = Duration::from_secs(1200);
         let config = Config { limit, watchdog: true, reboots: true, ..Config::default() }.disk(&disk);
-        (Mutex::new(Machine::boot(&config)), Mutex::default(), disk)
+        (Mutex::new(Machine::boot(&config)), disk)
     });
     let host = guarded(machine.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut booted = booted.lock().unwrap_or_else(PoisonError::into_inner);
-    if *booted != fstab {
+    boot(&host, fstab);
+    host
+}
+
+/// Boots with this fstab, if it has not. It is only ever written for the next boot.
+fn boot(host: &Host, fstab: &str) {
+    if host.run("cat /etc/fstab").out.trim() != fstab {
         host.run("mount -o remount,rw /").ok();
         host.file("/etc/fstab", fstab);
         host.file("/etc/ct/init.conf", CONF);
@@ -30,10 +35,8 @@ fn armed(fstab: &str) -> Host {
         let boots = host.boots();
         host.reset();
         host.booted(boots + 1);
-        fstab.clone_into(&mut booted);
     }
     host.until("ct list");
-    host
 }
 
 /// It bites, and the machine is there again.
@@ -130,4 +133,80 @@ fn the_watchdog_bites_where_the_supervisor_or_a_critical_container_is_no_more() 
     assert_eq!(bites(), 1);
     // The supervisor hangs, and so does what would start it anew.
     host.run("for p in $(cat /run/ct/supervisor.pid /run/ct/keeper.pid); do kill -STOP $p; done").ok();
+}
+
+#[test]
+fn a_full_disk_of_containers_stops_none_and_is_told() {
+    if !can("a_full_disk_of_containers_stops_none_and_is_told") {
+        return;
+    }
+    let host = armed(FSTAB);
+    let mounted = host.run("findmnt -no SOURCE /var/lib/ct; ct-init logs var-lib-ct.mount").out;
+    assert!(mounted.starts_with("/dev/vdb\n"), "{mounted}");
+    ["web", "db"].iter().for_each(|name| host.ending(name, "Restart=always\nAutostart=last"));
+    let held = host.holding(&["web"]);
+    host.ct("stop --now db").ok();
+    host.run("cd /var/lib/ct; for size in 1M 1K; do dd if=/dev/zero of=full-$size bs=$size; done 2>/dev/null; sync").ok();
+    host.run("echo 7 >/srv/web/srv/code").ok();
+    host.until("ct list | grep -q '^web *running .* 1 '");
+    let web = host.pid("web");
+    // What can't be kept over boots is said, and done all the same.
+    host.ct("start db").ok();
+    let db = host.pid("db");
+    let log = host.run("tail -n 40 /var/log/ct/host-supervisor.service.log").ok();
+    assert!(log.contains("could not write the state down") && log.contains("No space left"), "{log}");
+    let old = host.supervisor().0;
+    host.run(&format!("kill -9 {old}")).ok();
+    host.until(&format!("[ $(cat /run/ct/supervisor.pid) != {old} ] && ct list"));
+    assert_eq!([host.pid("web"), host.pid("db")], [web, db]);
+    assert!(host.ct("status web").ok().contains("exited with code 7"));
+    host.run("rm /var/lib/ct/full-*").ok();
+    host.until("grep -q '\"wanted_up\":true' /var/lib/ct/containers/db/state.json");
+    host.ct("restart --now db").ok();
+    held.kill();
+}
+
+#[test]
+fn without_its_disk_a_host_boots_and_says_what_is_missing() {
+    if !can("without_its_disk_a_host_boots_and_says_what_is_missing") {
+        return;
+    }
+    let host = armed(&FSTAB.replace("/dev/vdb", "/dev/vdz").replace("makefs", "device-timeout=2s"));
+    host.console_has("failed, why: exited with 1, unit: var-lib-ct.mount");
+    let why = host.ct_init("logs var-lib-ct.mount").ok();
+    assert!(why.contains("/dev/vdz"), "{why}");
+    let list = host.ct_init("list").ok();
+    let mount = list.lines().find(|l| l.starts_with("var-lib-ct.mount")).unwrap_or_default().to_owned();
+    assert!(mount.contains("failed"), "{list}");
+    assert!(host.unit("multi-user.target").contains("active"));
+    // On the root it goes on.
+    host.ending("web", "");
+    host.container("made", "");
+}
+
+#[test]
+fn with_a_read_only_root_a_host_boots_and_says_what_it_can_not_do() {
+    if !can("with_a_read_only_root_a_host_boots_and_says_what_it_can_not_do") {
+        return;
+    }
+    // What a container is made of is there before; no line asks for a writable root.
+    let host = armed("LABEL=root / ext4 errors=remount-ro 0 1");
+    host.ending("web", "Autostart=no");
+    host.container("made", "Autostart=no");
+    host.ct("stop --now web made").ok();
+    boot(&host, "# nothing");
+    assert!(host.run("findmnt -no OPTIONS /").ok().starts_with("ro"));
+    assert!(host.unit("multi-user.target").contains("active"));
+    host.ct("start web").ok();
+    let log = host.run("ct-init logs host-supervisor").ok();
+    assert!(
+        log.contains("goes on without a place for its files") && log.contains("Read-only file system"),
+        "{log}"
+    );
+    // One that keeps its changes has no place for them.
+    host.ct("start made").refused(1, &["made", "Read-only file system"]);
+    assert_eq!(host.row("web")["state"], "running");
+    host.run("mount -o remount,rw /").ok();
+    host.ct("start made").ok();
+    host.ct("restart --now web").ok();
 }

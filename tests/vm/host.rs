@@ -24,8 +24,8 @@ impl Drop for Host {
             let (Ok(said) | Err(said)) = log.ended(Duration::from_secs(10));
             eprintln!("its supervisor's log:\n{}", said.out);
         }
-        let away = "ct stop --now --all; for u in /etc/ct/*.container; do ct destroy -y $(basename $u .container); done; \
-                    rm -rf /srv/*";
+        let away = "mount -o remount,rw /; ct stop --now --all; for u in /etc/ct/*.container; do ct destroy -y $(basename $u .container); done; \
+                    rm -rf /srv/* /var/lib/ct/full-*";
         let _done = self.run_bg(away).ended(Duration::from_secs(60));
     }
 }

@@ -162,7 +162,8 @@ fn mount(line: &Line<'_>, all: &[Line<'_>]) -> Generated {
     if network {
         order.push_str("Wants=network-online.target\nAfter=network-online.target network.target\n");
     }
-    order.push_str(&format!("After={target}-pre.target\n"));
+    // The root is writable by then, where it is to be: a mount point may have to be made.
+    order.push_str(&format!("After={target}-pre.target ct-root.service\n"));
     if !options.nofail {
         order.push_str(&format!("Before={target}.target\n"));
     }
@@ -250,6 +251,7 @@ LABEL=big /big auto noauto,x-systemd.requires=a.service 0 3
         assert!(of("big").contains("After=srv.mount\n") && !of("big").contains("Requires=srv.mount"));
         assert!(of("srv.mount").contains("Options=noatime,nofail,x-ct.fsck\n"));
         assert!(!of("srv.mount").contains("Before=local-fs.target"));
+        assert!(of("srv.mount").contains("After=local-fs-pre.target ct-root.service\n"));
     }
 
     #[test]

@@ -240,9 +240,16 @@ impl Daemon {
             std::fs::create_dir_all(&dir).map_err(failed(format!("make {}", dir.display())))?;
         }
         for dir in [paths.containers(), paths.templates()] {
-            std::fs::create_dir_all(&dir)
-                .and_then(|()| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)))
-                .map_err(failed(format!("make {}", dir.display())))?;
+            let made = std::fs::create_dir_all(&dir)
+                .and_then(|()| std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o700)));
+            match made.map_err(|e| (e.kind(), e)) {
+                Ok(()) => {}
+                // What runs is to be looked after all the same.
+                Err((io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::StorageFull, e)) => {
+                    warn!(log, "goes on without a place for its files"; "dir" => %dir.display(), "why" => %e);
+                }
+                Err((_, e)) => return Err(failed(format!("make {}", dir.display()))(e)),
+            }
         }
         let lock = lock::take_over(&paths, options.keeper.is_some())?;
         let facts = probe();

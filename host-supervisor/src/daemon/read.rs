@@ -11,6 +11,7 @@ use crate::spec::{IdRange, Root as SpecRoot, Spec};
 use crate::template;
 use slog::warn;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use units::catalog::{Loaded, Outcome};
 use units::graph::{Absent, Graph, Job};
@@ -191,7 +192,16 @@ impl Daemon {
     /// What has to be there before a plan can run: durable state (so that its ids stay) and the built-in template.
     pub(crate) fn prepare_root(&self, spec: &Spec) -> Result<(), String> {
         let dir = self.paths.var_of(&spec.name);
-        std::fs::create_dir_all(&dir).map_err(|e| format!("make {}: {e}", dir.display()))?;
+        if let Err(e) = std::fs::create_dir_all(&dir) {
+            let why = format!("make {}: {e}", dir.display());
+            // One that has its files elsewhere needs no place for them; what is to be kept over boots is not kept.
+            let full = matches!(e.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull);
+            if !(full && matches!(spec.root, SpecRoot::Directory(_))) {
+                return Err(why);
+            }
+            self.warn("keeps nothing over boots", &spec.name, &why);
+            return Ok(());
+        }
         let state = dir.join("state.json");
         if let (false, Some(c)) = (state.exists(), self.fleet.get(&spec.name))
             && let Err(e) = ledger::write(&state, &c.durable)
@@ -201,7 +211,7 @@ impl Daemon {
         let skeleton = self.paths.templates().join(HOST_TEMPLATE);
         let host = matches!(&spec.root, SpecRoot::Overlay(all) if all.iter().any(|l| l.lower == skeleton));
         if host {
-            template::host_template(&self.paths).map_err(|e| e.to_string())?;
+            template::host_template(&self.paths).map_err(|e| ct_init::chain(&e))?;
         }
         Ok(())
     }

@@ -162,6 +162,11 @@ impl Daemon {
             }
         }
         self.queue_again();
+        // What the earlier supervisor had no room for.
+        let differs = |c: &Container| c.durable.wanted_up != (c.machine.wanted() == Wanted::Up);
+        let names: Vec<String> =
+            self.fleet.all.iter().filter(|(_, c)| differs(c)).map(|(n, _)| n.clone()).collect();
+        names.iter().for_each(|name| self.keep(name));
     }
 
     /// What was asked of the earlier supervisor and had not had its turn.
