@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use tests::client::Watch;
 use tests::supervisor::{Supervisor, ran};
+use tests::wait::Deadline;
 
 #[test]
 fn a_container_with_one_service_runs_and_is_listed() {
@@ -321,11 +322,18 @@ fn what_a_unit_asks_is_of_its_container() {
     for (i, (action, lines, state, why)) in cases.iter().enumerate() {
         let name = format!("c{i}");
         let _ = s.ct(&["start", &name]);
-        s.until(&name, state);
-        let status: serde_json::Value =
-            serde_json::from_str(&s.ct(&["status", &name, "--json"]).ok()).expect("JSON");
-        let said = format!("{} {}", status["why"], status["exits"]);
-        assert!(said.contains(why), "{action} {lines}: {said}");
+        // It may be in that state before it ends, too.
+        let told = Deadline::default();
+        loop {
+            s.until(&name, state);
+            let status: serde_json::Value =
+                serde_json::from_str(&s.ct(&["status", &name, "--json"]).ok()).expect("JSON");
+            let said = format!("{} {}", status["why"], status["exits"]);
+            if said.contains(why) {
+                break;
+            }
+            assert!(!told.passed(), "{action} {lines}: {said}");
+        }
     }
     s.finish();
 }

@@ -32,7 +32,8 @@ pub fn run(verb: &str, words: &[OsString]) -> Option<ExitCode> {
         "list" => list(&[]),
         "status" => list(&words),
         "logs" => logs(&words),
-        "daemon-reload" => units(Verb::DaemonReload, verb, &["-.slice".to_owned()]),
+        // It is about all of them; some name has to be there.
+        "daemon-reload" => units(Verb::DaemonReload, verb, &["default.target".to_owned()]),
         _ => units(verb_of(verb, &words)?, verb, &words),
     };
     Some(match done {
