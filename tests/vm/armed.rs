@@ -1,7 +1,7 @@
 //! armed: a host with a hardware watchdog and a disk for its containers: PID 1 executed anew, a supervisor that hangs, a
 //! disk that is full or missing, a root that is read-only.
 use crate::can;
-use crate::host::{Host, guarded, supervised};
+use crate::host::{Host, guarded};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tests::vm::{Config, Disk, Machine};
