@@ -117,8 +117,8 @@ fn a_supervisor_that_stands_still_is_started_anew_and_no_container_notices() {
 }
 
 #[test]
-fn the_watchdog_bites_where_the_supervisor_or_a_critical_container_is_no_more() {
-    if !can("the_watchdog_bites_where_the_supervisor_or_a_critical_container_is_no_more") {
+fn the_watchdog_bites_where_a_critical_container_has_failed_for_good() {
+    if !can("the_watchdog_bites_where_a_critical_container_has_failed_for_good") {
         return;
     }
     let host = armed(FSTAB);
@@ -129,10 +129,6 @@ fn the_watchdog_bites_where_the_supervisor_or_a_critical_container_is_no_more() 
     host.console_has("not fed any more, why: host-supervisor.service says that vital has failed");
     bitten(&host);
     host.ct("destroy -y vital").ok();
-    let bites = || host.qmp.events().iter().filter(|e| e["event"] == "WATCHDOG").count();
-    assert_eq!(bites(), 1);
-    // The supervisor hangs, and so does what would start it anew.
-    host.run("for p in $(cat /run/ct/supervisor.pid /run/ct/keeper.pid); do kill -STOP $p; done").ok();
 }
 
 #[test]
