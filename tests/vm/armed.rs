@@ -132,6 +132,21 @@ fn the_watchdog_bites_where_a_critical_container_has_failed_for_good() {
 }
 
 #[test]
+fn the_watchdog_bites_where_the_supervisor_stands_still_and_nobody_starts_it_anew() {
+    if !can("the_watchdog_bites_where_the_supervisor_stands_still_and_nobody_starts_it_anew") {
+        return;
+    }
+    let host = armed(FSTAB);
+    let late = "[Service]\nWatchdogSec=3\nRestartSteps=0\nRestartSec=1h";
+    host.file("/etc/ct/system/host-supervisor.service.d/late.conf", late);
+    host.run("ct-init daemon-reload && ct-init restart host-supervisor && sync").ok();
+    host.until("ct list");
+    host.run(&format!("rm -r /etc/ct/system && sync && kill -STOP {}", host.supervisor().0)).ok();
+    host.console_has("not fed any more, why: host-supervisor.service has said nothing for");
+    bitten(&host);
+}
+
+#[test]
 fn a_full_disk_of_containers_stops_none_and_is_told() {
     if !can("a_full_disk_of_containers_stops_none_and_is_told") {
         return;
