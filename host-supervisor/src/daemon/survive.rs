@@ -162,8 +162,8 @@ impl Daemon {
             }
         }
         self.queue_again();
-        // What the earlier supervisor had no room for.
-        let differs = |c: &Container| c.durable.wanted_up != (c.machine.wanted() == Wanted::Up);
+        // What the earlier supervisor of this boot had no room for. Of an earlier boot, what is durable is all there is.
+        let differs = |c: &Container| c.resumed && c.durable.wanted_up != (c.machine.wanted() == Wanted::Up);
         let names: Vec<String> =
             self.fleet.all.iter().filter(|(_, c)| differs(c)).map(|(n, _)| n.clone()).collect();
         names.iter().for_each(|name| self.keep(name));
