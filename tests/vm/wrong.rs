@@ -95,6 +95,27 @@ fn a_missing_disk_ends_in_a_shell_from_which_the_boot_goes_on() {
 }
 
 #[test]
+fn a_host_that_did_not_come_up_again_and_again_goes_to_its_fallback() {
+    let Some(machine) = machine("a_host_that_did_not_come_up_again_and_again_goes_to_its_fallback") else {
+        return;
+    };
+    let conf = "mkdir -p /etc/ct && printf '[Manager]\\nBootAttempts=2\\n' > /etc/ct/init.conf";
+    again(&machine, conf);
+    machine.console.until_times("up, unit: ct-boot-good.service", 1);
+    assert_eq!(machine.run("cat /var/lib/ct-init/boot-attempts").ok(), "0\n");
+    // As if two boots had ended somewhere before.
+    let boots = machine.boots();
+    machine.run("echo 2 > /var/lib/ct-init/boot-attempts").ok();
+    machine.run_bg("reboot");
+    machine.console_has("goes to, unit: rescue.target");
+    machine.console_has("Rescue mode");
+    open_shell(&machine);
+    machine.console.types("ct-init boot-good; exit\n");
+    machine.booted(boots + 1);
+    machine.console.until_times("up, unit: ct-boot-good.service", 2);
+}
+
+#[test]
 fn a_default_unit_that_does_not_exist_ends_in_a_shell() {
     if !can("a_default_unit_that_does_not_exist_ends_in_a_shell") {
         return;
