@@ -30,12 +30,13 @@ fn what_holds_up_the_end_is_named_and_the_host_ends_all_the_same() {
     let stuck = "[Unit]\nAfter=silent.service\n[Service]\nExecStart=/bin/ls /mnt/silent\nTimeoutStopSec=3";
     machine.run(&unit("stuck.service", stuck)).ok();
     machine.run_bg("ct-init logs -f silent").until("silent now");
-    let deaf = "[Service]\nExecStart=/bin/sh -c \"trap : TERM; while :; do sleep 1000; done\"\nTimeoutStopSec=8\nKillMode=mixed";
+    let deaf = "[Service]\nExecStart=/bin/sh -c \"trap : TERM; echo deaf; while :; do sleep 1000; done\"\nTimeoutStopSec=8\nKillMode=mixed";
     machine.run(&unit("deaf.service", deaf)).ok();
+    machine.run_bg("ct-init logs -f deaf").until("deaf.service: deaf");
     // A container with a service that does not hear either, and a deadline of its own.
     let inside = "mkdir -p /etc/ct/system; cat > /etc/ct/deaf.container <<'END'\n[Container]\nTemplate=host\n\
         TimeoutStopSec=7\n[Resources]\nCPUQuota=5%\nEND\nct start deaf && ct exec deaf -- sh -c 'mkdir -p /etc/ct/system; \
-        printf \"[Service]\\nExecStart=/bin/sh -c \\\"trap : TERM; while :; do sleep 1000; done\\\"\\n\" \
+        printf \"[Service]\\nExecStart=/bin/sh -c \\\"trap : TERM; echo deaf; while :; do sleep 1000; done\\\"\\n\" \
         > /etc/ct/system/d.service' && ct start deaf/d.service";
     machine.run(inside).ok();
     machine.run_bg("ct-init poweroff");
@@ -65,8 +66,9 @@ fn the_hosts_deadline_ends_what_has_none_of_its_own() {
     machine.console_has("login:");
     machine.run_bg("reboot");
     machine.booted(2);
-    let endless = "[Service]\nExecStart=/bin/sh -c \"trap : TERM; while :; do sleep 1000; done\"\nTimeoutStopSec=infinity\nKillMode=mixed";
+    let endless = "[Service]\nExecStart=/bin/sh -c \"trap : TERM; echo deaf; while :; do sleep 1000; done\"\nTimeoutStopSec=infinity\nKillMode=mixed";
     machine.run(&unit("endless.service", endless)).ok();
+    machine.run_bg("ct-init logs -f endless").until("endless.service: deaf");
     // The kernel has no other kernel loaded: the nearest to kexec is a reboot.
     machine.run_bg("ct-init kexec");
     machine.console_has("does not stop in time, and is killed, unit: endless.service");

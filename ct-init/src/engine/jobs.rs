@@ -30,7 +30,7 @@ impl Engine {
         }
         if !haul.foreign.is_empty() {
             let names = haul.foreign.iter().map(UnitName::as_str).collect::<Vec<_>>().join(" ");
-            info!(self.log, "goes without units that have no place in a container"; "units" => names);
+            info!(self.log, "goes without units that have no place here"; "units" => names);
         }
         for unit in haul.units {
             let id = Id(self.slots.len());
