@@ -20,6 +20,10 @@ class Failed(Exception):
     """Something could not be measured; the text says what was tried on what."""
 
 
+# A group that LXC makes in each hierarchy and does not remove.
+LXC_LEAVES = "lxc.pivot"
+
+
 class Lab:
     """A directory, a prefix for names, and what has to be undone, newest first."""
 
@@ -32,6 +36,8 @@ class Lab:
         self.dir = tempfile.mkdtemp(prefix=f"{self.name}-", dir="/var/tmp")
         os.chmod(self.dir, 0o755)
         self.stack.callback(shutil.rmtree, self.dir, ignore_errors=True)
+        if not any(os.path.isdir(os.path.join(point, LXC_LEAVES)) for point in hierarchies().values()):
+            self.later(remove_groups, LXC_LEAVES)
         return self
 
     def __exit__(self, *how):
