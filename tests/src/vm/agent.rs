@@ -1,10 +1,11 @@
 //! agent: runs commands inside a machine and brings out what they come to.
 use crate::supervisor::Ran;
+use crate::vm::shared::Shared;
 use crate::vm::wire::{Ask, Tell, receive, send};
 use crate::wait::PATIENCE;
 use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An emulated machine is slow: so long a command may take.
@@ -14,13 +15,7 @@ pub const LIMIT: Duration = Duration::from_secs(2 * PATIENCE.as_secs());
 #[derive(Debug)]
 pub struct Agent {
     port: UnixStream,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    said: Mutex<Said>,
-    more: Condvar,
+    shared: Arc<Shared<Said>>,
 }
 
 #[derive(Debug, Default)]
@@ -39,10 +34,7 @@ struct Progress {
     code: Option<i32>,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+impl Shared<Said> {
     fn add(&self, tell: Tell) {
         let mut said = self.lock();
         match tell {
@@ -65,7 +57,7 @@ impl Shared {
 impl Agent {
     /// Listens at this port.
     pub fn new(port: UnixStream) -> Agent {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::<Said>::default());
         let (to, mut from) = (Arc::clone(&shared), port.try_clone().expect("a second descriptor"));
         std::thread::spawn(move || {
             while let Ok(tell) = receive(&mut from) {

@@ -1,21 +1,16 @@
 //! console: what a machine says on its serial line, line by line with the time, and what is typed there.
+use crate::vm::shared::Shared;
 use crate::wait::PATIENCE;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A serial console.
 #[derive(Debug)]
 pub struct Console {
     line: UnixStream,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    said: Mutex<Said>,
-    more: Condvar,
+    shared: Arc<Shared<Said>>,
 }
 
 #[derive(Debug, Default)]
@@ -38,16 +33,10 @@ impl Said {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Console {
     /// Listens to this line until it is closed.
     pub fn new(line: UnixStream, began: Instant) -> Console {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::<Said>::default());
         let (to, mut from) = (Arc::clone(&shared), line.try_clone().expect("a second descriptor"));
         std::thread::spawn(move || {
             let mut bytes = [0u8; 4096];

@@ -9,6 +9,7 @@ pub mod image;
 pub mod machine;
 pub mod process;
 pub mod qmp;
+mod shared;
 pub mod wire;
 
 pub use agent::Running;

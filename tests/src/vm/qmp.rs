@@ -1,21 +1,16 @@
 //! qmp: QEMU's control socket: what is done to a machine from outside, and what QEMU says has happened to it.
+use crate::vm::shared::Shared;
 use crate::wait::PATIENCE;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// A connection.
 #[derive(Debug)]
 pub struct Qmp {
     socket: UnixStream,
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug, Default)]
-struct Shared {
-    said: Mutex<Said>,
-    more: Condvar,
+    shared: Arc<Shared<Said>>,
 }
 
 #[derive(Debug, Default)]
@@ -25,10 +20,7 @@ struct Said {
     over: bool,
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Said> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+impl Shared<Said> {
     fn add(&self, message: Value) {
         let mut said = self.lock();
         if message.get("event").is_some() {
@@ -44,7 +36,7 @@ impl Shared {
 impl Qmp {
     /// Begins to talk.
     pub fn new(socket: UnixStream) -> Qmp {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::<Said>::default());
         let (to, from) = (Arc::clone(&shared), socket.try_clone().expect("a second descriptor"));
         std::thread::spawn(move || {
             let lines = BufReader::new(from).lines().map_while(Result::ok);
